@@ -1,0 +1,29 @@
+import { open, statfs } from "node:fs/promises";
+import { tooLarge } from "../errors/index.ts";
+
+/** NSFS_MAGIC of include/uapi/linux/magic.h: the file system behind /proc/<pid>/ns and bind-mounted namespaces. */
+const NSFS_MAGIC = 0x6e73_6673;
+
+/** A file as UTF-8 text. Throws `too-large` if it is longer than `maxBytes`, and Node's own error if it cannot be read. */
+export async function readTextFile(path: string, maxBytes: number): Promise<string> {
+  await using file = await open(path, "r");
+  const buffer = Buffer.alloc(maxBytes + 1);
+  let length = 0;
+  while (length < buffer.length) {
+    const { bytesRead } = await file.read(buffer, length, buffer.length - length, null);
+    if (bytesRead === 0) return buffer.toString("utf8", 0, length);
+    length += bytesRead;
+  }
+  throw tooLarge(`${path} is longer than ${maxBytes} bytes`);
+}
+
+/** Whether a path leads to a Linux namespace. False when nothing is there; throws Node's own error on anything else. */
+export async function isNamespaceFile(path: string): Promise<boolean> {
+  try {
+    return (await statfs(path)).type === NSFS_MAGIC;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR"))
+      return false;
+    throw error;
+  }
+}

@@ -1,0 +1,10 @@
+export { type CustomIdentity, loadCustomIdentity } from "./custom-identity.ts";
+export { issueVmIdentity, preloadIssuer, type VmIdentity } from "./issue.ts";
+export {
+  CUSTOM_SERVER_NAME,
+  type TlsClientInput,
+  type TlsServerInput,
+  tlsClientOptions,
+  tlsServerOptions,
+} from "./options.ts";
+export { DEFAULT_TLS_PROFILE, parseTlsProfile, type TlsProfile, tlsProfileWarnings } from "./profile.ts";
