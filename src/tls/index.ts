@@ -1,5 +1,5 @@
 export { type CustomIdentity, loadCustomIdentity } from "./custom-identity.ts";
-export { issueVmIdentity, preloadIssuer, type VmIdentity } from "./issue.ts";
+export { issueVmIdentity, type VmIdentity } from "./issue.ts";
 export {
   CUSTOM_SERVER_NAME,
   type TlsClientInput,
