@@ -66,6 +66,8 @@ export interface VmSize {
   readonly vcpus: number;
   readonly memoryMiB: number;
   readonly gpus: number;
+  /** SGX enclave page cache (`kubernetes.azure.com/sgx_epc_mem_in_MiB`), MiB; absent or 0: none asked for. */
+  readonly epcMiB?: number;
 }
 
 export interface VmRequest {
