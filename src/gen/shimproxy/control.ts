@@ -66,7 +66,11 @@ export interface SandboxState {
   id: string;
   hasLink: boolean;
   link: LinkState | undefined;
-  connections: ShimConnections | undefined;
+  connections:
+    | ShimConnections
+    | undefined;
+  /** As given to PutSandbox. */
+  dir: string;
 }
 
 /** A hypervisor call that the shim waits for. */
@@ -74,6 +78,8 @@ export interface HeldCall {
   sandboxId: string;
   /** CreateVM, StartVM, StopVM. */
   method: string;
+  /** Owners that died while they worked on it. */
+  deaths: number;
 }
 
 /** The shim went away (closed its connection) while this call was unanswered. */
@@ -82,7 +88,10 @@ export interface CallerLeft {
   method: string;
 }
 
-/** A sandbox that must be stopped though no call for it may be waiting: repeated at each attach until acknowledged. */
+/**
+ * A sandbox that must be stopped though no call for it may be waiting: may come at any time, and is repeated at each
+ * attach until acknowledged (or until a StopVM of that id is answered OK).
+ */
 export interface OwedStop {
   sandboxId: string;
   reason: OwedStop_Reason;
@@ -212,6 +221,16 @@ export interface Volume {
 }
 
 export interface PutLinkResponse {
+}
+
+export interface FailLinkRequest {
+  epoch: bigint;
+  id: string;
+  /** Why, for people. */
+  reason: string;
+}
+
+export interface FailLinkResponse {
 }
 
 export interface CloseSandboxRequest {
@@ -636,7 +655,7 @@ export const SnapshotEnd: MessageFns<SnapshotEnd> = {
 };
 
 function createBaseSandboxState(): SandboxState {
-  return { id: "", hasLink: false, link: undefined, connections: undefined };
+  return { id: "", hasLink: false, link: undefined, connections: undefined, dir: "" };
 }
 
 export const SandboxState: MessageFns<SandboxState> = {
@@ -652,6 +671,9 @@ export const SandboxState: MessageFns<SandboxState> = {
     }
     if (message.connections !== undefined) {
       ShimConnections.encode(message.connections, writer.uint32(34).fork()).join();
+    }
+    if (message.dir !== "") {
+      writer.uint32(42).string(message.dir);
     }
     return writer;
   },
@@ -701,6 +723,14 @@ export const SandboxState: MessageFns<SandboxState> = {
             message.connections = ShimConnections.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.dir = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -724,12 +754,13 @@ export const SandboxState: MessageFns<SandboxState> = {
     message.connections = (object.connections !== undefined && object.connections !== null)
       ? ShimConnections.fromPartial(object.connections)
       : undefined;
+    message.dir = object.dir ?? "";
     return message;
   },
 };
 
 function createBaseHeldCall(): HeldCall {
-  return { sandboxId: "", method: "" };
+  return { sandboxId: "", method: "", deaths: 0 };
 }
 
 export const HeldCall: MessageFns<HeldCall> = {
@@ -739,6 +770,9 @@ export const HeldCall: MessageFns<HeldCall> = {
     }
     if (message.method !== "") {
       writer.uint32(18).string(message.method);
+    }
+    if (message.deaths !== 0) {
+      writer.uint32(24).uint32(message.deaths);
     }
     return writer;
   },
@@ -772,6 +806,14 @@ export const HeldCall: MessageFns<HeldCall> = {
             message.method = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deaths = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -791,6 +833,7 @@ export const HeldCall: MessageFns<HeldCall> = {
     const message = createBaseHeldCall();
     message.sandboxId = object.sandboxId ?? "";
     message.method = object.method ?? "";
+    message.deaths = object.deaths ?? 0;
     return message;
   },
 };
@@ -1842,6 +1885,131 @@ export const PutLinkResponse: MessageFns<PutLinkResponse> = {
   },
 };
 
+function createBaseFailLinkRequest(): FailLinkRequest {
+  return { epoch: 0n, id: "", reason: "" };
+}
+
+export const FailLinkRequest: MessageFns<FailLinkRequest> = {
+  encode(message: FailLinkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.epoch);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FailLinkRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFailLinkRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FailLinkRequest>): FailLinkRequest {
+    return FailLinkRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FailLinkRequest>): FailLinkRequest {
+    const message = createBaseFailLinkRequest();
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.id = object.id ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseFailLinkResponse(): FailLinkResponse {
+  return {};
+}
+
+export const FailLinkResponse: MessageFns<FailLinkResponse> = {
+  encode(_: FailLinkResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FailLinkResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFailLinkResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FailLinkResponse>): FailLinkResponse {
+    return FailLinkResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<FailLinkResponse>): FailLinkResponse {
+    const message = createBaseFailLinkResponse();
+    return message;
+  },
+};
+
 function createBaseCloseSandboxRequest(): CloseSandboxRequest {
   return { epoch: 0n, id: "" };
 }
@@ -2072,8 +2240,9 @@ export type ShimProxyService = typeof ShimProxyService;
 export const ShimProxyService = {
   /**
    * Makes the caller the owner. The stream begins with Attached, then one Sandbox event per known sandbox, one HeldCall
-   * event per unanswered hypervisor call, one OwedStop event per stop that nobody has acknowledged, then SnapshotEnd;
-   * from then on it carries what happens. It ends when the proxy ends or another owner takes over.
+   * event per unanswered hypervisor call, one CallerLeft event per call that an earlier owner had received and whose
+   * caller went away since, one OwedStop event per stop that nobody has acknowledged, then SnapshotEnd; from then on it
+   * carries what happens. It ends when the proxy ends or another owner takes over.
    * FAILED_PRECONDITION: the epoch is lower than one already seen. UNIMPLEMENTED: no API version in common.
    */
   attach: {
@@ -2085,7 +2254,10 @@ export const ShimProxyService = {
     responseSerialize: (value: Event): Buffer => Buffer.from(Event.encode(value).finish()),
     responseDeserialize: (value: Buffer): Event => Event.decode(value),
   },
-  /** An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. */
+  /**
+   * An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. To be called before
+   * the frame socket closes; the proxy then closes its connections to it and ends the Attach stream.
+   */
   release: {
     path: "/peerpod.shimproxy.v1.ShimProxy/Release" as const,
     requestStream: false as const,
@@ -2115,6 +2287,19 @@ export const ShimProxyService = {
     responseSerialize: (value: PutLinkResponse): Buffer => Buffer.from(PutLinkResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PutLinkResponse => PutLinkResponse.decode(value),
   },
+  /**
+   * The VM is known to be gone: the link is given up at once (LINK LOST), all shim connections of the sandbox are closed.
+   * Succeeds for an unknown id.
+   */
+  failLink: {
+    path: "/peerpod.shimproxy.v1.ShimProxy/FailLink" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FailLinkRequest): Buffer => Buffer.from(FailLinkRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FailLinkRequest => FailLinkRequest.decode(value),
+    responseSerialize: (value: FailLinkResponse): Buffer => Buffer.from(FailLinkResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FailLinkResponse => FailLinkResponse.decode(value),
+  },
   /** Closes the sandbox's connections, removes its socket and wipes its keys. Succeeds for an unknown id. */
   closeSandbox: {
     path: "/peerpod.shimproxy.v1.ShimProxy/CloseSandbox" as const,
@@ -2141,17 +2326,26 @@ export const ShimProxyService = {
 export interface ShimProxyServer extends UntypedServiceImplementation {
   /**
    * Makes the caller the owner. The stream begins with Attached, then one Sandbox event per known sandbox, one HeldCall
-   * event per unanswered hypervisor call, one OwedStop event per stop that nobody has acknowledged, then SnapshotEnd;
-   * from then on it carries what happens. It ends when the proxy ends or another owner takes over.
+   * event per unanswered hypervisor call, one CallerLeft event per call that an earlier owner had received and whose
+   * caller went away since, one OwedStop event per stop that nobody has acknowledged, then SnapshotEnd; from then on it
+   * carries what happens. It ends when the proxy ends or another owner takes over.
    * FAILED_PRECONDITION: the epoch is lower than one already seen. UNIMPLEMENTED: no API version in common.
    */
   attach: handleServerStreamingCall<AttachRequest, Event>;
-  /** An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. */
+  /**
+   * An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. To be called before
+   * the frame socket closes; the proxy then closes its connections to it and ends the Attach stream.
+   */
   release: handleUnaryCall<ReleaseRequest, ReleaseResponse>;
   /** Places the agent socket of a sandbox. May be repeated. */
   putSandbox: handleUnaryCall<PutSandboxRequest, PutSandboxResponse>;
   /** Dials the pod VM; answers when TLS is up. May be repeated: the same address joins, another replaces. */
   putLink: handleUnaryCall<PutLinkRequest, PutLinkResponse>;
+  /**
+   * The VM is known to be gone: the link is given up at once (LINK LOST), all shim connections of the sandbox are closed.
+   * Succeeds for an unknown id.
+   */
+  failLink: handleUnaryCall<FailLinkRequest, FailLinkResponse>;
   /** Closes the sandbox's connections, removes its socket and wipes its keys. Succeeds for an unknown id. */
   closeSandbox: handleUnaryCall<CloseSandboxRequest, CloseSandboxResponse>;
   /** The owner has journaled this stop; the proxy forgets it. */
@@ -2161,13 +2355,17 @@ export interface ShimProxyServer extends UntypedServiceImplementation {
 export interface ShimProxyClient extends Client {
   /**
    * Makes the caller the owner. The stream begins with Attached, then one Sandbox event per known sandbox, one HeldCall
-   * event per unanswered hypervisor call, one OwedStop event per stop that nobody has acknowledged, then SnapshotEnd;
-   * from then on it carries what happens. It ends when the proxy ends or another owner takes over.
+   * event per unanswered hypervisor call, one CallerLeft event per call that an earlier owner had received and whose
+   * caller went away since, one OwedStop event per stop that nobody has acknowledged, then SnapshotEnd; from then on it
+   * carries what happens. It ends when the proxy ends or another owner takes over.
    * FAILED_PRECONDITION: the epoch is lower than one already seen. UNIMPLEMENTED: no API version in common.
    */
   attach(request: AttachRequest, options?: Partial<CallOptions>): ClientReadableStream<Event>;
   attach(request: AttachRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Event>;
-  /** An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. */
+  /**
+   * An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. To be called before
+   * the frame socket closes; the proxy then closes its connections to it and ends the Attach stream.
+   */
   release(
     request: ReleaseRequest,
     callback: (error: ServiceError | null, response: ReleaseResponse) => void,
@@ -2214,6 +2412,25 @@ export interface ShimProxyClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PutLinkResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The VM is known to be gone: the link is given up at once (LINK LOST), all shim connections of the sandbox are closed.
+   * Succeeds for an unknown id.
+   */
+  failLink(
+    request: FailLinkRequest,
+    callback: (error: ServiceError | null, response: FailLinkResponse) => void,
+  ): ClientUnaryCall;
+  failLink(
+    request: FailLinkRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FailLinkResponse) => void,
+  ): ClientUnaryCall;
+  failLink(
+    request: FailLinkRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FailLinkResponse) => void,
   ): ClientUnaryCall;
   /** Closes the sandbox's connections, removes its socket and wipes its keys. Succeeds for an unknown id. */
   closeSandbox(
