@@ -1,0 +1,4 @@
+export { classifyError, type ErrorClass, errorFromStatus, parseRetryAfter } from "./classify.ts";
+export { type RateLimit, RateLimiter } from "./rate-limiter.ts";
+export { nextWaitMs, pause, type RetryDeps, type RetryPolicy, type RetryTask, retry } from "./retry.ts";
+export { type PollSource, SharedPoll, type SharedPollOptions } from "./shared-poll.ts";
