@@ -1,0 +1,1 @@
+export { hypervisorHandlers, podVmInfoHandlers, type ReadyManager } from "./service.ts";

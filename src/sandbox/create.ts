@@ -1,0 +1,167 @@
+import { alreadyExists, limitReached, wrongState } from "../errors/index.ts";
+import type { SandboxRecord } from "../journal/index.ts";
+import type { VmIdentity } from "../tls/index.ts";
+import {
+  apfJson,
+  buildApfConfig,
+  buildCloudConfig,
+  chooseInitdata,
+  encodeInitdata,
+  type Initdata,
+  type PodNetworkSpec,
+  podVmName,
+} from "../user-data/index.ts";
+import type { SandboxDeps } from "./ports.ts";
+import { agentSocketPath, type PodRequest } from "./request.ts";
+import type { Broadcast } from "./shared-task.ts";
+
+/** What the VM and we need to know each other; without `server` the VM's image brings its own certificate. */
+interface Credentials {
+  readonly serverName: string;
+  readonly server?: Pick<VmIdentity, "serverKeyPem" | "serverCertPem" | "clientCertPem">;
+  readonly client?: Pick<VmIdentity, "caPem" | "clientCertPem" | "clientKeyPem">;
+}
+
+/**
+ * CreateVM: takes a slot, reads the pod's network, makes keys and user data, and has the agent's socket placed. No cloud
+ * is touched. Everything is in the journal before the answer. May be repeated after a crash at any point.
+ * @returns the path of the agent's socket
+ */
+export async function createSandbox(
+  deps: SandboxDeps,
+  slots: Broadcast,
+  request: PodRequest,
+  signal: AbortSignal,
+): Promise<string> {
+  const socket = agentSocketPath(deps.config.podsDir, request.sandboxId);
+  const initdata = chooseInitdata(request.initdata, deps.config.globalInitdata);
+  const record = await reserveSlot(deps, slots, request, signal);
+  if (record.phase === "stopping") {
+    throw wrongState(`CreateVM: sandbox ${request.sandboxId} is being removed; the CRI makes a new one`);
+  }
+  if (record.phase === "creating") await prepare(deps, request, record, initdata, signal);
+  const dir = `${deps.config.podsDir}/${request.sandboxId}`;
+  deps.files.makeDir(dir);
+  await deps.proxy.putSandbox(request.sandboxId, dir);
+  return socket;
+}
+
+async function reserveSlot(
+  deps: SandboxDeps,
+  slots: Broadcast,
+  request: PodRequest,
+  signal: AbortSignal,
+): Promise<SandboxRecord> {
+  const { clock, config, journal } = deps;
+  const waitUntilMs = clock.monotonicMs() + config.limitWaitMs;
+  const look = (): SandboxRecord | undefined => {
+    const known = journal.sandbox(request.sandboxId);
+    if (known !== undefined) return known;
+    const outcome = journal.reserve({
+      id: request.sandboxId,
+      podName: request.podName,
+      podNamespace: request.podNamespace,
+      netns: request.netns,
+      requestJson: JSON.stringify(request),
+      vmName: podVmName(request.podName, request.sandboxId),
+      vxlanMinId: config.vxlanMinId,
+      limit: config.limit,
+    });
+    if (outcome.outcome === "name-taken") {
+      throw alreadyExists(
+        `sandbox ${request.sandboxId}: a VM named ${podVmName(request.podName, request.sandboxId)} is still there for sandbox ${outcome.byId ?? "(none)"}; try again when it is gone`,
+      );
+    }
+    if (outcome.outcome === "reserved") return journal.sandbox(request.sandboxId);
+    const mayWait = outcome.usage.deleting > 0 && clock.monotonicMs() < waitUntilMs;
+    if (mayWait) return undefined;
+    throw limitReached(limitText(config.limit, outcome.usage.used, outcome.usage.deleting));
+  };
+  const first = look();
+  if (first !== undefined) return first;
+  const wake = clock.schedule(config.limitWaitMs, () => slots.notify());
+  try {
+    return await slots.until(look, signal);
+  } finally {
+    wake();
+  }
+}
+
+function limitText(limit: number, used: number, deleting: number): string {
+  const now = `this node may run ${limit} pod VMs (PEERPODS_LIMIT_PER_NODE) and has ${used}`;
+  return deleting > 0
+    ? `${now}, ${deleting} of them being deleted; the pod is tried again, or raise the limit`
+    : `${now}; the pod is tried again when one ends, or raise the limit, or schedule the pod on another node`;
+}
+
+async function prepare(
+  deps: SandboxDeps,
+  request: PodRequest,
+  record: SandboxRecord,
+  initdata: Initdata | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, journal, networking, runtime } = deps;
+  const facts = await networking.inspect(request.netns, signal);
+  const podUid = request.podUid !== "" ? request.podUid : await runtime?.podUid(request.sandboxId, signal);
+  const credentials = await makeCredentials(deps, record.vmName);
+  const userData = makeUserData(deps, record, credentials, {
+    network: networking.describe(facts, record.vxlanId ?? config.vxlanMinId),
+    initdata,
+  });
+  signal.throwIfAborted();
+  journal.created(request.sandboxId, {
+    podUid,
+    networkJson: facts,
+    serverName: credentials.serverName,
+    caPem: credentials.client?.caPem,
+    clientCertPem: credentials.client?.clientCertPem,
+    clientKeyPem: credentials.client?.clientKeyPem.reveal(),
+    userData,
+  });
+}
+
+/** Throws `too-large` when the cloud would not take it: before any VM is made. */
+function makeUserData(
+  deps: SandboxDeps,
+  record: SandboxRecord,
+  credentials: Credentials,
+  content: { readonly network: PodNetworkSpec; readonly initdata: Initdata | undefined },
+): string {
+  const { config, provider } = deps;
+  const { server } = credentials;
+  const apf = buildApfConfig({
+    podName: record.podName,
+    podNamespace: record.podNamespace,
+    network: content.network,
+    ...(server && {
+      tls: {
+        serverKeyPem: server.serverKeyPem.reveal(),
+        serverCertPem: server.serverCertPem,
+        clientCaPem: server.clientCertPem,
+      },
+    }),
+    profile: config.tlsProfile,
+  });
+  return buildCloudConfig({
+    apfJson: apfJson(apf),
+    ...(content.initdata && { initdata: encodeInitdata(content.initdata.toml) }),
+    scratchSpace: config.scratchSpace,
+    limitBytes: provider.limits.userDataBytes,
+  });
+}
+
+async function makeCredentials(deps: SandboxDeps, vmName: string): Promise<Credentials> {
+  const { tls } = deps.config;
+  switch (tls.mode) {
+    case "off":
+      return { serverName: vmName };
+    case "files":
+      // The key stays in its file: it is read again for every link.
+      return { serverName: (await tls.load()).serverName };
+    case "per-vm": {
+      const identity = await deps.issueIdentity(vmName);
+      return { serverName: identity.serverName, server: identity, client: identity };
+    }
+  }
+}

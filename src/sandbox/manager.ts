@@ -1,0 +1,424 @@
+import {
+  alreadyExists,
+  CaaError,
+  cancelled,
+  describeError,
+  isCaaError,
+  notFound,
+  unavailable,
+  wrongState,
+} from "../errors/index.ts";
+import type { SandboxRecord } from "../journal/index.ts";
+import { createSandbox } from "./create.ts";
+import type { SandboxDeps } from "./ports.ts";
+import { checkSandboxId, type PodRequest } from "./request.ts";
+import { Broadcast, SharedTask } from "./shared-task.ts";
+import { startSandbox } from "./start.ts";
+import { VmDeleter } from "./vm-deleter.ts";
+
+const RETRY_FIRST_PAUSE_MS = 500;
+const RETRY_MAX_PAUSE_MS = 60_000;
+
+/** What runs for one sandbox now. What has happened is in the journal. */
+interface Activity {
+  create?: SharedTask<string>;
+  createText?: string;
+  start?: SharedTask<void>;
+  stop?: SharedTask<void>;
+  /** What a start is waiting for, for people. */
+  progress?: string;
+}
+
+/**
+ * The life of all sandboxes of this node: what CreateVM, StartVM and StopVM mean. Calls may be repeated, concurrent,
+ * cancelled, and cut by the end of the process at any point; the journal is the only memory.
+ *
+ * No operation belongs to its caller: a caller that stops waiting changes nothing (`callerLeft` and `stop` do).
+ */
+export class SandboxManager {
+  readonly #deps: SandboxDeps;
+  readonly #activities = new Map<string, Activity>();
+  readonly #changes = new Broadcast();
+  readonly #shutdown = new AbortController();
+  readonly #deleter: VmDeleter;
+  readonly #timers = new Map<string, () => void>();
+  readonly #background = new Set<Promise<void>>();
+
+  constructor(deps: SandboxDeps) {
+    this.#deps = deps;
+    this.#deleter = new VmDeleter(deps, () => this.#changes.notify(), this.#shutdown.signal);
+  }
+
+  /** Notified whenever something in the journal or in an activity changed. */
+  get changes(): Broadcast {
+    return this.#changes;
+  }
+
+  /** What a start of this sandbox is waiting for, for people. */
+  progress(id: string): string | undefined {
+    return this.#activities.get(id)?.progress;
+  }
+
+  // ---- CreateVM ---------------------------------------------------------------------------------------------
+
+  /** Returns the path of the agent's socket. A repeated call joins the first or gets its outcome. */
+  async create(request: PodRequest, signal: AbortSignal): Promise<string> {
+    const id = request.sandboxId;
+    this.#refuseStopped(id, "CreateVM");
+    const text = JSON.stringify(request);
+    const activity = this.#activity(id);
+    const known = activity.createText ?? this.#deps.journal.sandbox(id)?.requestJson;
+    if (known !== undefined && known !== text) {
+      throw alreadyExists(`sandbox ${id} exists with other arguments; a CRI sandbox id is used once`);
+    }
+    if (activity.create === undefined) {
+      activity.createText = text;
+      activity.create = new SharedTask((abort) => this.#runCreate(request, abort));
+      this.#forgetWhenDone(id, activity.create, "create");
+    }
+    return await activity.create.join(signal);
+  }
+
+  async #runCreate(request: PodRequest, abort: AbortSignal): Promise<string> {
+    const { log, clock, journal } = this.#deps;
+    const id = request.sandboxId;
+    const startedMs = clock.monotonicMs();
+    const fields = { sandboxId: id, pod: `${request.podNamespace}/${request.podName}` };
+    try {
+      const socket = await createSandbox(this.#deps, this.#changes, request, this.#orShutdown(abort));
+      if (journal.sandbox(id)?.phase === "created") this.#expireReservation(id);
+      log.info("sandbox is created", {
+        ...fields,
+        step: "create",
+        durationMs: clock.monotonicMs() - startedMs,
+      });
+      return socket;
+    } catch (error) {
+      this.#shutdown.signal.throwIfAborted();
+      log.warn("CreateVM failed", { ...fields, step: "create", error: describeError(error) });
+      if (journal.sandbox(id)?.phase === "creating" || journal.sandbox(id)?.phase === "created")
+        this.#undoCreate(id);
+      throw error;
+    } finally {
+      this.#changes.notify();
+    }
+  }
+
+  #undoCreate(id: string): void {
+    this.#deps.journal.undoCreate(id);
+    this.#beginStop(id);
+  }
+
+  /** The Go shim sends no StopVM when it dies between CreateVM and StartVM, so a reservation ends by itself. */
+  #expireReservation(id: string): void {
+    this.#cancelTimer(id);
+    this.#timers.set(
+      id,
+      this.#deps.clock.schedule(this.#deps.config.reservationMs, () => {
+        this.#timers.delete(id);
+        if (
+          this.#deps.journal.sandbox(id)?.phase !== "created" ||
+          this.#activities.get(id)?.start !== undefined
+        )
+          return;
+        this.#deps.log.warn("no StartVM followed CreateVM in time; the sandbox is given up", {
+          sandboxId: id,
+        });
+        this.#undoCreate(id);
+      }),
+    );
+  }
+
+  // ---- StartVM ----------------------------------------------------------------------------------------------
+
+  /** Resolves when the VM runs and is connected. A repeated call joins the first or gets its outcome, failures included. */
+  async start(id: string, signal: AbortSignal): Promise<void> {
+    checkSandboxId(id);
+    this.#refuseStopped(id, "StartVM");
+    const activity = this.#activity(id);
+    if (activity.start === undefined) {
+      const record = this.#deps.journal.sandbox(id);
+      if (record === undefined) {
+        this.#dropIdle(id);
+        throw notFound(`StartVM: there is no sandbox ${id}; CreateVM comes first`);
+      }
+      if (record.phase === "running") return;
+      if (record.failure !== undefined) throw new CaaError(record.failure.kind, record.failure.message);
+      if (record.phase === "creating" || record.phase === "stopping") {
+        throw wrongState(`StartVM: sandbox ${id} is ${record.phase}`);
+      }
+      this.#cancelTimer(id);
+      activity.start = new SharedTask((abort) => this.#runStart(record, abort));
+      this.#forgetWhenDone(id, activity.start, "start");
+    }
+    await activity.start.join(signal);
+  }
+
+  async #runStart(record: SandboxRecord, abort: AbortSignal): Promise<void> {
+    const { log, clock } = this.#deps;
+    const startedMs = clock.monotonicMs();
+    const fields = {
+      sandboxId: record.id,
+      pod: `${record.podNamespace}/${record.podName}`,
+      vmName: record.vmName,
+      step: "start",
+    };
+    const observer = {
+      onVmId: () => this.#changes.notify(),
+      onProgress: (text: string) => {
+        this.#activity(record.id).progress = text;
+        log.debug(text, fields);
+      },
+    };
+    try {
+      await startSandbox(this.#deps, record.id, observer, this.#orShutdown(abort));
+      log.info("sandbox is running", { ...fields, durationMs: clock.monotonicMs() - startedMs });
+    } catch (error) {
+      this.#shutdown.signal.throwIfAborted();
+      const failure = abort.aborted && abort.reason instanceof Error ? abort.reason : error;
+      log.warn("StartVM failed", {
+        ...fields,
+        error: describeError(failure),
+        durationMs: clock.monotonicMs() - startedMs,
+      });
+      this.#recordFailedStart(record.id, failure);
+      throw failure;
+    } finally {
+      this.#changes.notify();
+    }
+  }
+
+  /** Keeps the answer, and sees to it that VM and tunnel go, unless a stop is under way and does so itself. */
+  #recordFailedStart(id: string, failure: unknown): void {
+    const { journal } = this.#deps;
+    if (journal.sandbox(id)?.phase === "stopping") return;
+    const kind = isCaaError(failure) ? failure.kind : "internal";
+    journal.startFailed(id, { kind, message: describeError(failure) });
+    this.#inBackground(this.#cleanUpFailed(id));
+  }
+
+  async #cleanUpFailed(id: string): Promise<void> {
+    const vm = this.#deps.journal.vmOf(id);
+    await Promise.all([
+      this.#tearDownTunnel(id),
+      vm === undefined ? undefined : this.#deleter.delete(vm.name, vm.vmId),
+    ]);
+  }
+
+  // ---- StopVM -----------------------------------------------------------------------------------------------
+
+  /** Resolves when nothing of the sandbox is left. Stopping what is not known succeeds, and is remembered. */
+  async stop(id: string, signal: AbortSignal): Promise<void> {
+    await this.recordStop(id)?.join(signal);
+  }
+
+  /**
+   * Journals the stop before it returns; what is left to do goes on behind. Undefined when nothing is. Throws `journal` when
+   * it could not be recorded.
+   */
+  recordStop(id: string): SharedTask<void> | undefined {
+    checkSandboxId(id);
+    if (this.#deps.journal.recordStop(id)) return this.#beginStop(id);
+    this.#activities.get(id)?.create?.abort(cancelled(`CreateVM of sandbox ${id} was cancelled by StopVM`));
+    return undefined;
+  }
+
+  #beginStop(id: string): SharedTask<void> {
+    const activity = this.#activity(id);
+    if (activity.stop === undefined) {
+      activity.stop = new SharedTask(() => this.#runStop(id, activity));
+      this.#forgetWhenDone(id, activity.stop, "stop");
+      this.#changes.notify();
+    }
+    return activity.stop;
+  }
+
+  /** Goes on until nothing is left: a stop that was recorded must not be given up for a passing failure. */
+  async #runStop(id: string, activity: Activity): Promise<void> {
+    const { log, clock } = this.#deps;
+    const startedMs = clock.monotonicMs();
+    this.#cancelTimer(id);
+    activity.create?.abort(cancelled(`CreateVM of sandbox ${id} was cancelled by StopVM`));
+    activity.start?.abort(cancelled(`StartVM of sandbox ${id} was cancelled by StopVM`));
+    await Promise.all([activity.create?.settled(), activity.start?.settled()]);
+    await this.#untilDone(id, "stop", () => this.#removeAll(id));
+    log.info("sandbox is gone", { sandboxId: id, step: "stop", durationMs: clock.monotonicMs() - startedMs });
+    this.#changes.notify();
+  }
+
+  async #removeAll(id: string): Promise<void> {
+    const { journal, files, config } = this.#deps;
+    await this.#closeAtProxy(id);
+    const vm = journal.vmOf(id);
+    await Promise.all([
+      this.#tearDownTunnel(id),
+      vm === undefined ? undefined : this.#deleter.delete(vm.name, vm.vmId),
+    ]);
+    files.removeDir(`${config.podsDir}/${id}`);
+    journal.sandboxGone(id);
+  }
+
+  async #untilDone(id: string, step: string, work: () => Promise<void>): Promise<void> {
+    for (let pauseMs = RETRY_FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_PAUSE_MS)) {
+      this.#shutdown.signal.throwIfAborted();
+      try {
+        return await work();
+      } catch (error) {
+        this.#shutdown.signal.throwIfAborted();
+        this.#deps.log.error("a step failed and is tried again", {
+          sandboxId: id,
+          step,
+          pauseMs,
+          error: describeError(error),
+        });
+        await this.#deps.clock.sleep(pauseMs, this.#shutdown.signal);
+      }
+    }
+  }
+
+  /** A proxy that is gone has closed everything by dying; its socket file goes with the directory. */
+  async #closeAtProxy(id: string): Promise<void> {
+    try {
+      await this.#deps.proxy.closeSandbox(id);
+    } catch (error) {
+      this.#shutdown.signal.throwIfAborted();
+      this.#deps.log.warn("the shim-proxy did not close the sandbox", {
+        sandboxId: id,
+        error: describeError(error),
+      });
+    }
+  }
+
+  async #tearDownTunnel(id: string): Promise<void> {
+    const { journal, networking } = this.#deps;
+    const plan = journal.sandbox(id)?.tunnelJson;
+    if (plan === undefined) return;
+    await this.#untilDone(id, "tunnel.remove", async () => {
+      await networking.tearDown(plan, this.#shutdown.signal);
+      journal.tunnelGone(id);
+    });
+  }
+
+  // ---- what others tell us ----------------------------------------------------------------------------------
+
+  /** The shim left while this call was unanswered: a create or start that nobody waits for is undone. */
+  callerLeft(id: string, method: string): void {
+    const activity = this.#activities.get(id);
+    if (method === "CreateVM")
+      activity?.create?.abort(cancelled(`the shim left during CreateVM of sandbox ${id}`));
+    if (method === "StartVM")
+      activity?.start?.abort(cancelled(`the shim left during StartVM of sandbox ${id}`));
+  }
+
+  /** Resolves with the VM's id of the newest sandbox of that pod. Rejects with `not-found` if there is none and `wait` is false. */
+  async vmId(namespace: string, name: string, wait: boolean, signal: AbortSignal): Promise<string> {
+    const look = (): string | undefined => {
+      const found = this.#deps.journal
+        .sandboxes()
+        .filter((s) => s.podNamespace === namespace && s.podName === name && s.phase !== "stopping")
+        .at(-1);
+      const vmId = found === undefined ? undefined : this.#deps.journal.vmOf(found.id)?.vmId;
+      if (vmId === undefined && !wait) throw notFound(`VM ID for ${namespace}:${name} was not found`);
+      return vmId;
+    };
+    return await this.#changes.until(look, this.#orShutdown(signal));
+  }
+
+  /**
+   * Ends this control plane's work without undoing it: what runs stops at a journaled point and is left for the next
+   * owner; its callers get no answer.
+   */
+  async shutDown(): Promise<void> {
+    this.#shutdown.abort(unavailable("this control plane is shutting down"));
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+    const tasks = [...this.#activities.values()].flatMap((a) =>
+      [a.create, a.start, a.stop].filter((task) => task !== undefined),
+    );
+    await Promise.all(tasks.map((task) => task.settled()));
+    await this.#deleter.settled();
+    await Promise.all(this.#background);
+  }
+
+  /** Aborted when shutDown has been called. */
+  get closing(): AbortSignal {
+    return this.#shutdown.signal;
+  }
+
+  // ---- recovery (recovery.ts decides; these act) ------------------------------------------------------------
+
+  /** Goes on with a stop, or a failed start's cleaning, that an earlier control plane began. */
+  resume(record: SandboxRecord): void {
+    if (record.phase === "stopping") this.#beginStop(record.id);
+    else if (record.phase === "failed") this.#inBackground(this.#cleanUpFailed(record.id));
+    else if (record.phase === "created") this.#expireReservation(record.id);
+  }
+
+  /** Undoes what an earlier control plane began for a caller that is no longer there. */
+  undo(record: SandboxRecord, reason: string): void {
+    if (record.phase === "creating" || record.phase === "created") this.#undoCreate(record.id);
+    else if (record.phase === "starting") this.#recordFailedStart(record.id, cancelled(reason));
+  }
+
+  /** Deletes VMs that are journaled as deleting without a sandbox of their own. */
+  deleteVm(name: string, vmId: string | undefined): void {
+    this.#inBackground(this.#deleter.delete(name, vmId));
+  }
+
+  // ---- small parts ------------------------------------------------------------------------------------------
+
+  #refuseStopped(id: string, call: string): void {
+    this.#shutdown.signal.throwIfAborted();
+    if (this.#deps.journal.isStopped(id)) {
+      throw wrongState(
+        `${call}: sandbox ${id} has been stopped and cannot come back; the CRI makes a new one`,
+      );
+    }
+  }
+
+  #activity(id: string): Activity {
+    let activity = this.#activities.get(id);
+    if (activity === undefined) {
+      activity = {};
+      this.#activities.set(id, activity);
+    }
+    return activity;
+  }
+
+  #forgetWhenDone(id: string, task: SharedTask<unknown>, key: "create" | "start" | "stop"): void {
+    void task.settled().then(() => {
+      const activity = this.#activities.get(id);
+      if (activity === undefined || activity[key] !== task) return;
+      delete activity[key];
+      if (key === "create") delete activity.createText;
+      if (key === "start") delete activity.progress;
+      this.#dropIdle(id);
+    });
+  }
+
+  #cancelTimer(id: string): void {
+    this.#timers.get(id)?.();
+    this.#timers.delete(id);
+  }
+
+  #dropIdle(id: string): void {
+    const activity = this.#activities.get(id);
+    if (activity && !activity.create && !activity.start && !activity.stop) this.#activities.delete(id);
+  }
+
+  #orShutdown(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#shutdown.signal]);
+  }
+
+  #inBackground(work: Promise<unknown>): void {
+    const tracked: Promise<void> = work.then(
+      () => undefined,
+      (error: unknown) => {
+        if (!this.#shutdown.signal.aborted)
+          this.#deps.log.error("cleaning up failed", { error: describeError(error) });
+      },
+    );
+    this.#background.add(tracked);
+    void tracked.then(() => this.#background.delete(tracked));
+  }
+}

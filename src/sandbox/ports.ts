@@ -1,0 +1,64 @@
+import type { Provider } from "../../providers/contract.ts";
+import type { Journal } from "../journal/index.ts";
+import type { Clock, Log } from "../platform/index.ts";
+import type { ShimProxyControl } from "../shim-proxy/index.ts";
+import type { VmIdentity } from "../tls/index.ts";
+import type { PodNetworkSpec } from "../user-data/index.ts";
+import type { SandboxConfig } from "./config.ts";
+
+/**
+ * The pod's network as the lifecycle needs it; what is read and planned travels through the journal as text that only
+ * the implementation understands.
+ */
+export interface PodNetworking {
+  /** Reads the pod's namespace. */
+  inspect(netns: string, signal: AbortSignal): Promise<string>;
+  /** What the VM is told of it. */
+  describe(facts: string, vxlanId: number): PodNetworkSpec;
+  /** Whether the tunnel has a network interface of its own in the VM. */
+  dedicated(facts: string): boolean;
+  plan(input: TunnelInput): string;
+  /** May be repeated. */
+  setUp(plan: string, signal: AbortSignal): Promise<void>;
+  /** May be repeated, and for a tunnel of which nothing or half is there. */
+  tearDown(plan: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface TunnelInput {
+  readonly facts: string;
+  readonly netns: string;
+  readonly vxlanId: number;
+  readonly vmAddresses: readonly string[];
+}
+
+/** A sandbox as the container runtime (CRI) sees it. */
+export type RuntimeSandboxState = "ready" | "not-ready";
+
+/** What the container runtime knows. */
+export interface Runtime {
+  /** The UID of the pod that this sandbox belongs to, from the runtime's own record (known before the shim runs). */
+  podUid(sandboxId: string, signal: AbortSignal): Promise<string | undefined>;
+  /** All sandboxes of the node, complete, or it throws. */
+  list(signal: AbortSignal): Promise<ReadonlyMap<string, RuntimeSandboxState>>;
+}
+
+/** The sandbox's directory below PODS_DIR. */
+export interface SandboxFiles {
+  makeDir(path: string): void;
+  /** Succeeds when it is gone already. */
+  removeDir(path: string): void;
+}
+
+export interface SandboxDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: Journal;
+  readonly provider: Provider;
+  readonly networking: PodNetworking;
+  readonly proxy: ShimProxyControl;
+  /** Absent: no container runtime to ask. */
+  readonly runtime?: Runtime;
+  readonly files: SandboxFiles;
+  readonly issueIdentity: (serverName: string) => Promise<VmIdentity>;
+  readonly config: SandboxConfig;
+}

@@ -1,0 +1,68 @@
+import { describeError } from "../errors/index.ts";
+import type { SandboxManager } from "./manager.ts";
+import type { SandboxDeps } from "./ports.ts";
+import { SharedTask } from "./shared-task.ts";
+
+/** How often the container runtime is asked about a sandbox whose shim is gone. */
+const RUNTIME_POLL_MS = 5000;
+
+type Deps = Pick<SandboxDeps, "clock" | "log" | "runtime" | "config">;
+
+/**
+ * Stops sandboxes whose shim is gone for good. A shim that is killed never sends StopVM, and the Rust shim's may get
+ * lost; the closed connections tell, and the container runtime has to agree. Without a runtime to ask, a grace time decides.
+ */
+export class ShimWatch {
+  readonly #deps: Deps;
+  readonly #manager: SandboxManager;
+  readonly #watched = new Map<string, SharedTask<void>>();
+
+  constructor(deps: Deps, manager: SandboxManager) {
+    this.#deps = deps;
+    this.#manager = manager;
+  }
+
+  /** The sandbox seems to have lost its shim. Watching twice is watching once. */
+  suspect(id: string, reason: string): void {
+    if (this.#watched.has(id)) return;
+    this.#deps.log.info("the shim of a sandbox seems to be gone", { sandboxId: id, reason });
+    const task = new SharedTask((abort) => this.#decide(id, reason, abort));
+    this.#watched.set(id, task);
+    void task.settled().then(() => {
+      if (this.#watched.get(id) === task) this.#watched.delete(id);
+    });
+  }
+
+  /** The shim is there after all. */
+  trust(id: string): void {
+    this.#watched.get(id)?.abort(new Error("the shim is back"));
+    this.#watched.delete(id);
+  }
+
+  async #decide(id: string, reason: string, abort: AbortSignal): Promise<void> {
+    const { clock, config, log, runtime } = this.#deps;
+    const signal = AbortSignal.any([abort, this.#manager.closing]);
+    if (runtime === undefined) await clock.sleep(config.orphanGraceMs, signal);
+    else await this.#untilRuntimeAgrees(id, signal);
+    log.warn("stopping a sandbox that has no shim any more", { sandboxId: id, reason });
+    await this.#manager.stop(id, this.#manager.closing);
+  }
+
+  /** A runtime that does not answer agrees to nothing. */
+  async #untilRuntimeAgrees(id: string, signal: AbortSignal): Promise<void> {
+    const { clock, log, runtime } = this.#deps;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        if ((await runtime?.list(signal))?.get(id) !== "ready") return;
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn("the container runtime cannot be asked about a sandbox", {
+          sandboxId: id,
+          error: describeError(error),
+        });
+      }
+      await clock.sleep(RUNTIME_POLL_MS, signal);
+    }
+  }
+}

@@ -1,0 +1,150 @@
+import { OwnerTag, type Vm } from "../../providers/contract.ts";
+import { internal, unavailable } from "../errors/index.ts";
+import type { SandboxRecord, VmRecord } from "../journal/index.ts";
+import type { LinkTarget } from "../shim-proxy/index.ts";
+import type { SandboxDeps } from "./ports.ts";
+import { type PodRequest, parseJournaledRequest } from "./request.ts";
+
+/** What a start tells while it runs. */
+export interface StartObserver {
+  /** The VM's id became known. */
+  readonly onVmId: () => void;
+  readonly onProgress: (text: string) => void;
+}
+
+/**
+ * StartVM: VM, tunnel, link, in this order, each journaled before it is done and looked up before it is repeated, so that
+ * after a crash at any point calling it again goes on where the last one stopped. Does not clean up: the caller does.
+ */
+export async function startSandbox(
+  deps: SandboxDeps,
+  id: string,
+  observer: StartObserver,
+  signal: AbortSignal,
+): Promise<void> {
+  const record = mustHave(deps, id);
+  const request = parseJournaledRequest(record.requestJson);
+  deps.journal.beginStart(id, {
+    name: record.vmName,
+    provider: deps.provider.name,
+    tags: ownerTags(deps, record),
+  });
+  const addresses = await bootVm(deps, record, request, observer, signal);
+  await connectNetwork(deps, record, addresses, signal);
+  observer.onProgress(`waiting for the VM to answer on ${addresses[0]}:${deps.config.forwarderPort}`);
+  await deps.proxy.putLink(await linkTarget(deps, record, addresses), signal);
+  signal.throwIfAborted();
+  deps.journal.running(id);
+}
+
+function mustHave(deps: SandboxDeps, id: string): SandboxRecord {
+  const record = deps.journal.sandbox(id);
+  if (record === undefined) throw internal(`sandbox ${id} left the journal while it was started`);
+  return record;
+}
+
+function ownerTags(deps: SandboxDeps, record: SandboxRecord): Record<string, string> {
+  return {
+    [OwnerTag.Cluster]: deps.config.owner.clusterId,
+    [OwnerTag.Node]: deps.config.owner.nodeName,
+    [OwnerTag.Sandbox]: record.id,
+    [OwnerTag.Namespace]: record.podNamespace,
+    [OwnerTag.Pod]: record.podName,
+  };
+}
+
+async function bootVm(
+  deps: SandboxDeps,
+  record: SandboxRecord,
+  request: PodRequest,
+  observer: StartObserver,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { journal, provider } = deps;
+  const known: VmRecord | undefined = journal.vmOf(record.id);
+  if (known?.phase === "running" && known.addresses.length > 0) return known.addresses;
+  if (record.userData === undefined) throw internal(`sandbox ${record.id} has no user data in the journal`);
+  const vm: Vm = await provider.create(
+    {
+      name: record.vmName,
+      tags: known?.tags ?? ownerTags(deps, record),
+      userData: record.userData,
+      size: request.size,
+      image: request.image,
+      dedicatedTunnelInterface: deps.networking.dedicated(record.networkJson ?? ""),
+      externalNetworkInterface: deps.config.externalNetworkViaPodVm,
+      volumes: [],
+    },
+    {
+      signal,
+      onId: (vmId) => {
+        journal.vmIdKnown(record.vmName, vmId);
+        observer.onVmId();
+      },
+      onProgress: observer.onProgress,
+    },
+  );
+  if (vm.addresses.length === 0) {
+    throw unavailable(
+      `${provider.name} made VM ${vm.name} without an address; see the provider's console for it`,
+    );
+  }
+  journal.vmIdKnown(record.vmName, vm.id);
+  observer.onVmId();
+  journal.vmRunning(record.vmName, vm.addresses);
+  return vm.addresses;
+}
+
+async function connectNetwork(
+  deps: SandboxDeps,
+  record: SandboxRecord,
+  addresses: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (record.networkJson === undefined || record.vxlanId === undefined) {
+    throw internal(`sandbox ${record.id} has no network in the journal`);
+  }
+  const plan = deps.networking.plan({
+    facts: record.networkJson,
+    netns: record.netns,
+    vxlanId: record.vxlanId,
+    vmAddresses: addresses,
+  });
+  signal.throwIfAborted();
+  deps.journal.tunnelIntended(record.id, plan);
+  await deps.networking.setUp(plan, signal);
+}
+
+/** What the shim-proxy must know to reach the VM of a sandbox. */
+export async function linkTarget(
+  deps: SandboxDeps,
+  record: SandboxRecord,
+  addresses: readonly string[],
+): Promise<LinkTarget> {
+  const { config } = deps;
+  const [address] = addresses;
+  if (address === undefined) throw internal(`sandbox ${record.id} has no VM address in the journal`);
+  const base = {
+    id: record.id,
+    address,
+    port: config.forwarderPort,
+    timeoutMs: config.proxyTimeoutMs,
+    volumes: [],
+  };
+  if (config.tls.mode === "off") return base;
+  const profile = { profile: config.tlsProfile, skipVerify: config.tlsSkipVerify };
+  if (record.caPem !== undefined && record.clientCertPem !== undefined && record.clientKeyPem !== undefined) {
+    return {
+      ...base,
+      tls: {
+        ...profile,
+        serverName: record.serverName ?? record.vmName,
+        caPem: record.caPem,
+        clientCertPem: record.clientCertPem,
+        clientKeyPem: record.clientKeyPem,
+      },
+    };
+  }
+  if (config.tls.mode === "files") return { ...base, tls: { ...profile, ...(await config.tls.load()) } };
+  throw internal(`sandbox ${record.id} has no keys in the journal`);
+}

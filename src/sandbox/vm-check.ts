@@ -1,0 +1,73 @@
+import type { Vm } from "../../providers/contract.ts";
+import { describeError } from "../errors/index.ts";
+import type { SandboxRecord, VmRecord } from "../journal/index.ts";
+import type { SandboxDeps } from "./ports.ts";
+
+type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "proxy" | "config">;
+
+interface RunningVm {
+  readonly sandbox: SandboxRecord;
+  readonly vm: VmRecord;
+}
+
+const isUp = (vm: Vm | undefined): boolean => vm?.lifecycle === "running" || vm?.lifecycle === "creating";
+
+/**
+ * Asks the cloud, every vmCheckIntervalMs, whether the VMs of running sandboxes are still there: one list for all of
+ * them, and a second look at each that the list does not show as running. A VM that is gone is told to the shim-proxy, which
+ * ends the pod at once instead of waiting for a link that cannot come back. Runs until aborted.
+ */
+export async function checkVmsForever(deps: Deps, signal: AbortSignal): Promise<void> {
+  const { clock, config, log } = deps;
+  if (config.vmCheckIntervalMs <= 0) return;
+  for (;;) {
+    await clock.sleep(config.vmCheckIntervalMs, signal);
+    try {
+      await checkVms(deps, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn("the cloud cannot be asked whether the VMs are still there", { error: describeError(error) });
+    }
+  }
+}
+
+/** One round. Throws what the provider throws. */
+export async function checkVms(deps: Deps, signal: AbortSignal): Promise<void> {
+  const running = runningVms(deps);
+  if (running.length === 0) return;
+  const listed = await listByName(deps, signal);
+  for (const { sandbox, vm } of running) {
+    if (isUp(listed?.get(vm.name))) continue;
+    const ref = vm.vmId === undefined ? { name: vm.name } : { name: vm.name, id: vm.vmId };
+    const now = await deps.provider.get(ref, signal);
+    if (isUp(now) || deps.journal.sandbox(sandbox.id)?.phase !== "running") continue;
+    const reason =
+      now === undefined
+        ? `${deps.provider.name} says that VM ${vm.name} no longer exists`
+        : `${deps.provider.name} says that VM ${vm.name} is ${now.lifecycle}${now.detail === undefined ? "" : ` (${now.detail})`}`;
+    deps.log.error("the VM of a running sandbox is gone; the pod is ended", {
+      sandboxId: sandbox.id,
+      vmName: vm.name,
+      reason,
+    });
+    await deps.proxy.failLink(sandbox.id, reason, signal);
+  }
+}
+
+function runningVms(deps: Deps): RunningVm[] {
+  return deps.journal
+    .sandboxes()
+    .filter((sandbox) => sandbox.phase === "running")
+    .flatMap((sandbox) => {
+      const vm = deps.journal.vmOf(sandbox.id);
+      return vm === undefined ? [] : [{ sandbox, vm }];
+    });
+}
+
+/** Undefined without a cluster id: then each VM is asked for by itself. */
+async function listByName(deps: Deps, signal: AbortSignal): Promise<ReadonlyMap<string, Vm> | undefined> {
+  const { clusterId, nodeName } = deps.config.owner;
+  if (clusterId === "") return undefined;
+  const vms = await deps.provider.list({ clusterId, nodeName }, signal);
+  return new Map(vms.map((vm) => [vm.name, vm]));
+}
