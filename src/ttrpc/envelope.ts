@@ -25,11 +25,18 @@ export interface ResponseEnvelope {
   readonly payload: Uint8Array;
 }
 
+/** Most metadata pairs of a request; more are refused, as each costs many times its bytes in memory. */
+export const MAX_METADATA_PAIRS = 4096;
+
+/** Payloads from this size on are sent as a buffer of their own rather than copied into the envelope. */
+const LARGE_PAYLOAD_BYTES = 4096;
+
 const tag = (field: number, wireType: WireType): number => (field << 3) | wireType;
 
 /** Calls `onField` for each field; a field that it does not take (returns false) is skipped. Throws on malformed bytes. */
 function readFields(bytes: Uint8Array, onField: (tag: number, reader: BinaryReader) => boolean): void {
-  const reader = new BinaryReader(bytes);
+  // A Buffer's slices are Buffers, whose slice() and toJSON() are not those of the Uint8Array that codecs expect.
+  const reader = new BinaryReader(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length));
   while (reader.pos < reader.len) {
     const fieldTag = reader.uint32();
     if (fieldTag >>> 3 === 0) throw new Error("field number 0");
@@ -59,6 +66,8 @@ export function decodeRequest(bytes: Uint8Array): RequestEnvelope {
         timeoutNano = BigInt(reader.int64());
         return true;
       case tag(5, WireType.LengthDelimited):
+        if (metadata.length === MAX_METADATA_PAIRS)
+          throw new Error(`over ${MAX_METADATA_PAIRS} metadata pairs`);
         metadata.push(decodePair(reader.bytes()));
         return true;
       default:
@@ -82,10 +91,15 @@ function decodePair(bytes: Uint8Array): [string, string] {
 
 /** Encodes a request as Go's implementation does: fields in order, empty ones left out. */
 export function encodeRequest(request: RequestEnvelope): Buffer {
+  return joined(requestParts(request));
+}
+
+/** The bytes of encodeRequest, in pieces: a large payload is a piece of its own and not copied. */
+export function requestParts(request: RequestEnvelope): Buffer[] {
   const writer = new BinaryWriter();
   if (request.service !== "") writer.uint32(tag(1, WireType.LengthDelimited)).string(request.service);
   if (request.method !== "") writer.uint32(tag(2, WireType.LengthDelimited)).string(request.method);
-  if (request.payload.length > 0) writer.uint32(tag(3, WireType.LengthDelimited)).bytes(request.payload);
+  const parts = writePayload(writer, tag(3, WireType.LengthDelimited), request.payload);
   if (request.timeoutNano !== 0n) writer.uint32(tag(4, WireType.Varint)).int64(request.timeoutNano);
   for (const [key, value] of request.metadata) {
     writer.uint32(tag(5, WireType.LengthDelimited)).fork();
@@ -93,7 +107,30 @@ export function encodeRequest(request: RequestEnvelope): Buffer {
     if (value !== "") writer.uint32(tag(2, WireType.LengthDelimited)).string(value);
     writer.join();
   }
-  return asBuffer(writer.finish());
+  return withRest(parts, writer);
+}
+
+/** Writes a payload field: small into `writer`, large as pieces (what `writer` held so far, then the payload). */
+function writePayload(writer: BinaryWriter, fieldTag: number, payload: Uint8Array): Buffer[] {
+  if (payload.length === 0) return [];
+  writer.uint32(fieldTag);
+  if (payload.length < LARGE_PAYLOAD_BYTES) {
+    writer.bytes(payload);
+    return [];
+  }
+  writer.uint32(payload.length);
+  return [asBuffer(writer.finish()), asBuffer(payload)];
+}
+
+function withRest(parts: Buffer[], writer: BinaryWriter): Buffer[] {
+  const rest = asBuffer(writer.finish());
+  if (rest.length > 0) parts.push(rest);
+  return parts;
+}
+
+function joined(parts: readonly Buffer[]): Buffer {
+  const [first] = parts;
+  return parts.length === 1 && first !== undefined ? first : Buffer.concat(parts);
 }
 
 /** Decodes a response. Throws on malformed protobuf. The payload is a view into `bytes`. */
@@ -123,6 +160,11 @@ function decodeStatus(bytes: Uint8Array): WireStatus {
 
 /** Encodes a response; one with neither status nor payload is empty, as Go's success with an Empty message is. */
 export function encodeResponse(response: ResponseEnvelope): Buffer {
+  return joined(responseParts(response));
+}
+
+/** The bytes of encodeResponse, in pieces: a large payload is a piece of its own and not copied. */
+export function responseParts(response: ResponseEnvelope): Buffer[] {
   const writer = new BinaryWriter();
   const { status } = response;
   if (status !== undefined && status.code !== 0) {
@@ -131,8 +173,7 @@ export function encodeResponse(response: ResponseEnvelope): Buffer {
     if (status.message !== "") writer.uint32(tag(2, WireType.LengthDelimited)).string(status.message);
     writer.join();
   }
-  if (response.payload.length > 0) writer.uint32(tag(2, WireType.LengthDelimited)).bytes(response.payload);
-  return asBuffer(writer.finish());
+  return withRest(writePayload(writer, tag(2, WireType.LengthDelimited), response.payload), writer);
 }
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -21,7 +21,10 @@ export interface Frame {
   readonly streamId: number;
   readonly type: number;
   readonly flags: number;
-  /** The envelope. Of an oversized frame: empty, its data was discarded. */
+  /**
+   * The envelope. Of an oversized frame: empty, its data was discarded. May be a view into a larger chunk of the
+   * stream: copy it (Buffer.from) if it is kept for long.
+   */
   readonly data: Buffer;
   /** Set when the announced length was over MAX_DATA_BYTES; the data was skipped and the connection can go on. */
   readonly oversizedBytes?: number;
@@ -56,43 +59,46 @@ export function encodeFrame(frame: Omit<Frame, "oversizedBytes">): Buffer {
   return length === 0 ? header : Buffer.concat([header, frame.data]);
 }
 
+/** Chunks below this are copied together: a peer that sends byte by byte must not cost an object per byte. */
+const SMALL_CHUNK_BYTES = 4096;
+const EMPTY = Buffer.alloc(0);
+
 /**
  * Cuts a byte stream into frames, whatever its chunking. Holds at most one frame (HEADER_BYTES + MAX_DATA_BYTES) of
  * bytes besides the chunk given to `push`. Data of oversized frames is counted and thrown away, as Go's and Rust's
  * implementations do, so that one bad frame costs its stream and not the connection.
  */
 export class FrameDecoder {
-  #chunks: Buffer[] = [];
-  #buffered = 0;
+  readonly #partial: PartialBytes = new PartialBytes();
   #header: FrameHeader | undefined;
   #toSkip = 0;
 
   /** Bytes kept for a frame that is not complete yet. */
   get pendingBytes(): number {
-    return this.#buffered;
+    return this.#partial.length;
   }
 
   /** Whether the stream may end here without cutting a frame. */
   get atBoundary(): boolean {
-    return this.#buffered === 0 && this.#header === undefined && this.#toSkip === 0;
+    return this.#partial.length === 0 && this.#header === undefined && this.#toSkip === 0;
   }
 
-  /** The frames completed by `chunk`, in order. */
+  /** The frames completed by `chunk`, in order. Their data may be views into `chunk`, which must not change any more. */
   push(chunk: Buffer): Frame[] {
     const frames: Frame[] = [];
-    let rest = chunk;
+    let at = 0;
     for (;;) {
-      if (this.#toSkip > 0) {
-        const skipped = Math.min(this.#toSkip, rest.length);
-        this.#toSkip -= skipped;
-        rest = rest.subarray(skipped);
-        if (this.#toSkip > 0) return frames;
+      const skipped = Math.min(this.#toSkip, chunk.length - at);
+      this.#toSkip -= skipped;
+      at += skipped;
+      const missing = (this.#header?.length ?? HEADER_BYTES) - this.#partial.length;
+      if (chunk.length - at < missing) {
+        if (at < chunk.length) this.#partial.append(chunk.subarray(at));
+        return frames;
       }
-      const wanted: number = this.#header === undefined ? HEADER_BYTES : this.#header.length;
-      const bytes = this.#take(wanted, rest);
-      if (bytes === undefined) return frames;
-      rest = bytes.rest;
-      this.#accept(bytes.taken, frames);
+      const last = chunk.subarray(at, at + missing);
+      at += missing;
+      this.#accept(this.#partial.length === 0 ? last : this.#partial.takeWith(last), frames);
     }
   }
 
@@ -107,28 +113,56 @@ export class FrameDecoder {
     const { streamId, type, flags, length } = header;
     if (length > MAX_DATA_BYTES) {
       this.#toSkip = length;
-      frames.push({ streamId, type, flags, data: Buffer.alloc(0), oversizedBytes: length });
+      frames.push({ streamId, type, flags, data: EMPTY, oversizedBytes: length });
     } else if (length === 0) {
-      frames.push({ streamId, type, flags, data: Buffer.alloc(0) });
+      frames.push({ streamId, type, flags, data: EMPTY });
     } else {
       this.#header = header;
     }
   }
+}
 
-  /** `wanted` bytes from what is buffered and `rest`, or undefined (and all of it buffered) if they are not there yet. */
-  #take(wanted: number, rest: Buffer): { taken: Buffer; rest: Buffer } | undefined {
-    const missing = wanted - this.#buffered;
-    if (rest.length < missing) {
-      if (rest.length > 0) {
-        this.#chunks.push(rest);
-        this.#buffered += rest.length;
-      }
-      return undefined;
+/** The beginning of a frame: large chunks as they came, small ones copied into blocks. */
+class PartialBytes {
+  #chunks: Buffer[] = [];
+  #block: Buffer = EMPTY;
+  #blockUsed = 0;
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  append(chunk: Buffer): void {
+    this.#length += chunk.length;
+    if (chunk.length >= SMALL_CHUNK_BYTES) {
+      this.#closeBlock();
+      this.#chunks.push(chunk);
+      return;
     }
-    const last = rest.subarray(0, missing);
-    const taken = this.#buffered === 0 ? last : Buffer.concat([...this.#chunks, last], wanted);
+    if (this.#block.length - this.#blockUsed < chunk.length) {
+      this.#closeBlock();
+      // Twice what is there: few blocks for large frames, little memory for small ones.
+      this.#block = Buffer.allocUnsafe(Math.min(Math.max(64, 2 * this.#length), 16 * SMALL_CHUNK_BYTES));
+    }
+    this.#blockUsed += chunk.copy(this.#block, this.#blockUsed);
+  }
+
+  /** All bytes, and `last` after them, as one buffer; empties this. */
+  takeWith(last: Buffer): Buffer {
+    this.#closeBlock();
+    const bytes = Buffer.concat([...this.#chunks, last], this.#length + last.length);
     this.#chunks = [];
-    this.#buffered = 0;
-    return { taken, rest: rest.subarray(missing) };
+    this.#length = 0;
+    return bytes;
+  }
+
+  #closeBlock(): void {
+    if (this.#blockUsed > 0) {
+      const used = this.#block.subarray(0, this.#blockUsed);
+      this.#chunks.push(2 * used.length < this.#block.length ? Buffer.from(used) : used);
+    }
+    this.#block = EMPTY;
+    this.#blockUsed = 0;
   }
 }
