@@ -1,0 +1,447 @@
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+import type { OptionSpec } from "../../providers/contract.ts";
+import { LOG_LEVELS } from "../platform/index.ts";
+import { readDuration } from "./go-values.ts";
+
+/** Options that belong together in help and reference. */
+export interface OptionGroup {
+  readonly title: string;
+  readonly options: readonly OptionSpec[];
+}
+
+/**
+ * The longest PODS_DIR: `<PODS_DIR>/<64 digits>/agent.ttrpc` must fit the 107 bytes of a unix socket's path (unix(7)).
+ */
+const MAX_PODS_DIR_BYTES = 107 - "/agent.ttrpc".length - 64 - 1;
+const MAX_SOCKET_PATH_BYTES = 107;
+/** A VXLAN network identifier has 24 bits. */
+const MAX_VNI = 2 ** 24 - 1;
+
+const oneOf = (words: readonly string[]) => (value: string) =>
+  words.includes(value) ? undefined : `expected ${words.join(" or ")}`;
+
+const numberBetween = (low: number, high: number) => (value: string) =>
+  /^-?[0-9]+$/.test(value) && Number(value) >= low && Number(value) <= high
+    ? undefined
+    : `expected a number from ${low} to ${high}`;
+
+const port: (value: string) => string | undefined = numberBetween(1, 65535);
+
+const absolutePath = (value: string): string | undefined =>
+  value.startsWith("/") && !value.includes("\0") ? undefined : "expected an absolute path";
+
+/** Bytes of the absolute form; the Go adaptor took relative paths too. */
+const pathBytes = (value: string): number => Buffer.byteLength(resolve(value));
+
+const socketPath = (value: string): string | undefined => {
+  const bytes = pathBytes(value);
+  return bytes > MAX_SOCKET_PATH_BYTES
+    ? `a unix socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes, this one has ${bytes}`
+    : undefined;
+};
+
+const podsDir = (value: string): string | undefined => {
+  const bytes = pathBytes(value);
+  return bytes > MAX_PODS_DIR_BYTES
+    ? `it has ${bytes} bytes and may have ${MAX_PODS_DIR_BYTES}: the agent socket of each pod lies below it, and a unix socket's path has at most ${MAX_SOCKET_PATH_BYTES}`
+    : undefined;
+};
+
+const notNegativeDuration = (value: string): string | undefined => {
+  const reading = readDuration(value);
+  return reading.ok && reading.value < 0 ? "expected a duration that is not negative" : undefined;
+};
+
+const positiveDuration = (value: string): string | undefined => {
+  const reading = readDuration(value);
+  return reading.ok && reading.value <= 0 ? "expected a duration above 0" : undefined;
+};
+
+const cidr = (value: string): string | undefined => {
+  const [address = "", length = "", ...rest] = value.split("/");
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  const isPrefix = /^(0|[1-9][0-9]*)$/.test(length) && Number(length) <= bits && rest.length === 0;
+  return isPrefix ? undefined : `${JSON.stringify(value)} is not a CIDR such as 10.244.0.0/16`;
+};
+
+const LOG_LEVEL: OptionSpec = {
+  flag: "log-level",
+  env: "PEERPODS_LOG_LEVEL",
+  kind: "string",
+  default: "info",
+  help: `least level of log lines: ${LOG_LEVELS.join(", ")}`,
+  validate: oneOf(LOG_LEVELS),
+};
+
+const RUN_DIR: OptionSpec = {
+  flag: "run-dir",
+  env: "PEERPODS_RUN_DIR",
+  kind: "string",
+  help: "folder for sockets of adaptor and shim-proxy, on the pods folder's file system; unset: the one of the hypervisor socket",
+  validate: absolutePath,
+};
+
+const HYPERVISOR_SOCKET: OptionSpec = {
+  flag: "socket",
+  env: "REMOTE_HYPERVISOR_ENDPOINT",
+  kind: "string",
+  default: "/run/peerpod/hypervisor.sock",
+  help: "path of the ttrpc socket that Kata's shim calls",
+  validate: socketPath,
+};
+
+const PROXY_SOCKET: OptionSpec = {
+  flag: "proxy-socket",
+  env: "PEERPODS_PROXY_SOCKET",
+  kind: "string",
+  help: "path of the shim-proxy's control socket; unset: proxy.sock in the run folder",
+  validate: socketPath,
+};
+
+const PODS_DIR: OptionSpec = {
+  flag: "pods-dir",
+  env: "PODS_DIR",
+  kind: "string",
+  default: "/run/peerpod/pods",
+  help: `folder of one folder per sandbox (agent.ttrpc); at most ${MAX_PODS_DIR_BYTES} bytes`,
+  validate: podsDir,
+};
+
+const PLACES: OptionGroup = {
+  title: "Sockets and folders",
+  options: [
+    HYPERVISOR_SOCKET,
+    PODS_DIR,
+    RUN_DIR,
+    PROXY_SOCKET,
+    {
+      flag: "state-dir",
+      env: "PEERPODS_STATE_DIR",
+      kind: "string",
+      default: "/var/lib/peerpods",
+      help: "folder of the journal; must outlive a reboot, mode 0700",
+      validate: absolutePath,
+    },
+    {
+      flag: "boot-id-file",
+      env: "PEERPODS_BOOT_ID_FILE",
+      kind: "string",
+      default: "/proc/sys/kernel/random/boot_id",
+      help: "file whose content is another after a reboot",
+      validate: absolutePath,
+    },
+  ],
+};
+
+const POD_VM: OptionGroup = {
+  title: "Pod VM",
+  options: [
+    {
+      flag: "pause-image",
+      env: "PAUSE_IMAGE",
+      kind: "string",
+      help: "pause image in the pod VM; unset: the VM image's own",
+    },
+    {
+      flag: "forwarder-port",
+      env: "FORWARDER_PORT",
+      kind: "string",
+      default: "15150",
+      help: "TCP port of the agent-protocol-forwarder in the pod VM",
+      validate: port,
+    },
+    {
+      flag: "initdata",
+      env: "INITDATA",
+      kind: "string",
+      help: "initdata of pods that bring none, as base64(gzip(TOML)) or TOML; a pod's annotation wins over it",
+    },
+    {
+      flag: "enable-scratch-space",
+      env: "ENABLE_SCRATCH_SPACE",
+      kind: "bool",
+      default: "false",
+      help: "encrypted scratch space in pod VMs",
+    },
+    {
+      flag: "cloud-config-verify",
+      env: "CLOUD_CONFIG_VERIFY",
+      kind: "bool",
+      default: "false",
+      help: "ask the cloud at start whether image, network and credentials are usable, and do not start if they are not",
+    },
+  ],
+};
+
+const TLS: OptionGroup = {
+  title: "TLS between node and pod VM",
+  options: [
+    {
+      flag: "ca-cert-file",
+      env: "CACERT_FILE",
+      kind: "string",
+      help: "CA that signed the pod VMs' certificate (PEM); with CERT_FILE and CERT_KEY, or none: keys are made per VM",
+    },
+    {
+      flag: "cert-file",
+      env: "CERT_FILE",
+      kind: "string",
+      help: "client certificate (PEM); goes with CACERT_FILE",
+    },
+    { flag: "cert-key", env: "CERT_KEY", kind: "string", help: "file of the client certificate's key (PEM)" },
+    {
+      flag: "tls-min-version",
+      env: "TLS_MIN_VERSION",
+      kind: "string",
+      help: "VersionTLS12 or VersionTLS13; unset: 1.2. Fixed in each VM when it is made",
+    },
+    {
+      flag: "tls-cipher-suites",
+      env: "TLS_CIPHER_SUITES",
+      kind: "list",
+      help: "IANA names of TLS 1.2 suites; not with VersionTLS13. Fixed in each VM when it is made",
+    },
+    {
+      flag: "tls-skip-verify",
+      env: "TLS_SKIP_VERIFY",
+      kind: "bool",
+      default: "false",
+      help: "accept any certificate of a pod VM; for tests only",
+    },
+    { flag: "disable-tls", kind: "bool", default: "false", help: "no TLS at all; for tests only" },
+  ],
+};
+
+const NETWORK: OptionGroup = {
+  title: "Network",
+  options: [
+    {
+      flag: "tunnel-type",
+      env: "TUNNEL_TYPE",
+      kind: "string",
+      default: "vxlan",
+      help: "tunnel between node and pod VM: vxlan",
+      validate: oneOf(["vxlan"]),
+    },
+    {
+      flag: "vxlan-port",
+      env: "VXLAN_PORT",
+      kind: "int",
+      default: "4789",
+      help: "UDP port of the tunnel, on both sides",
+      validate: port,
+    },
+    {
+      flag: "vxlan-min-id",
+      kind: "int",
+      default: "555000",
+      help: "lowest VXLAN id; each pod gets the first free one from here",
+      validate: numberBetween(1, MAX_VNI),
+    },
+    {
+      flag: "host-interface",
+      kind: "string",
+      help: "interface of the node that tunnels use; unset: the one of the default route",
+    },
+    {
+      flag: "ext-network-via-podvm",
+      env: "EXTERNAL_NETWORK_VIA_PODVM",
+      kind: "bool",
+      default: "false",
+      help: "experimental: traffic of the pod that leaves the cluster goes out of the pod VM",
+    },
+    {
+      flag: "pod-subnet-cidrs",
+      env: "POD_SUBNET_CIDRS",
+      kind: "list",
+      help: "experimental: networks that stay on the tunnel, such as 10.244.0.0/16",
+      validate: cidr,
+    },
+  ],
+};
+
+const LIMITS: OptionGroup = {
+  title: "Limits and time",
+  options: [
+    {
+      flag: "peerpods-limit-per-node",
+      env: "PEERPODS_LIMIT_PER_NODE",
+      kind: "int",
+      default: "10",
+      help: "most pod VMs of this node, advertised and enforced; 0 admits none, negative: no limit and not advertised",
+    },
+    {
+      flag: "limit-wait",
+      env: "PEERPODS_LIMIT_WAIT",
+      kind: "duration",
+      default: "30s",
+      help: "how long CreateVM waits at the limit for a VM that is being deleted",
+      validate: notNegativeDuration,
+    },
+    {
+      flag: "create-reservation-timeout",
+      env: "PEERPODS_CREATE_RESERVATION_TIMEOUT",
+      kind: "duration",
+      default: "10m",
+      help: "how long a CreateVM without its StartVM counts against the limit",
+      validate: positiveDuration,
+    },
+    {
+      flag: "proxy-timeout",
+      env: "PROXY_TIMEOUT",
+      kind: "duration",
+      default: "5m",
+      help: "how long a new pod VM may take until its agent can be reached",
+      validate: positiveDuration,
+    },
+    {
+      flag: "vm-delete-attempt-timeout",
+      env: "PEERPODS_VM_DELETE_ATTEMPT_TIMEOUT",
+      kind: "duration",
+      default: "10m",
+      help: "how long one try to delete a VM may take",
+      validate: positiveDuration,
+    },
+    {
+      flag: "vm-delete-retry-max",
+      env: "PEERPODS_VM_DELETE_RETRY_MAX",
+      kind: "duration",
+      default: "5m",
+      help: "longest pause between two tries to delete a VM; it is tried until it is gone",
+      validate: positiveDuration,
+    },
+    {
+      flag: "orphan-grace",
+      env: "PEERPODS_ORPHAN_GRACE",
+      kind: "duration",
+      default: "60s",
+      help: "how long a sandbox whose shim is gone is kept when no container runtime can be asked",
+      validate: positiveDuration,
+    },
+    {
+      flag: "vm-check-interval",
+      env: "PEERPODS_VM_CHECK_INTERVAL",
+      kind: "duration",
+      default: "30s",
+      help: "how often the cloud is asked whether the VMs of running pods are still there; 0: never",
+      validate: notNegativeDuration,
+    },
+  ],
+};
+
+const SHIM_PROXY: OptionGroup = {
+  title: "Shim-proxy",
+  options: [
+    {
+      flag: "shim-proxy",
+      env: "PEERPODS_SHIM_PROXY",
+      kind: "string",
+      default: "auto",
+      help: "external: a process of its own, waited for; embedded: in this process, whose end then ends the pods; auto: external if one answers or NODE_NAME is set, else embedded",
+      validate: oneOf(["auto", "external", "embedded"]),
+    },
+    {
+      flag: "shim-proxy-wait",
+      env: "PEERPODS_SHIM_PROXY_WAIT",
+      kind: "duration",
+      default: "30s",
+      help: "how long to wait for it at start before deletes are resumed without it",
+      validate: notNegativeDuration,
+    },
+  ],
+};
+
+const KUBERNETES: OptionGroup = {
+  title: "Kubernetes and this process",
+  options: [
+    {
+      flag: "node-name",
+      env: "NODE_NAME",
+      kind: "string",
+      help: "name of this node; unset means not in Kubernetes",
+    },
+    {
+      flag: "pod-uid",
+      env: "POD_UID",
+      kind: "string",
+      help: "UID of the adaptor's own pod: who advertises the capacity",
+    },
+    {
+      flag: "pod-namespace",
+      env: "POD_NAMESPACE",
+      kind: "string",
+      default: "confidential-containers-system",
+      help: "namespace of the adaptor, where the service account's file does not tell it",
+    },
+    {
+      flag: "runtimeclass-name",
+      env: "RUNTIMECLASS_NAME",
+      kind: "string",
+      default: "kata-remote",
+      help: "runtime class of peer pods",
+    },
+    {
+      flag: "peerpods-cluster-id",
+      env: "CLUSTER_ID",
+      kind: "string",
+      help: "identity of the cluster in the tags of its VMs; unset: the UID of namespace kube-system; outside Kubernetes, without it, VMs are never found by tag",
+    },
+    {
+      flag: "probe-port",
+      env: "PROBE_PORT",
+      kind: "string",
+      default: "8000",
+      help: "port of the startup probe on 127.0.0.1",
+      validate: port,
+    },
+    {
+      flag: "notify-socket",
+      env: "NOTIFY_SOCKET",
+      kind: "string",
+      help: "systemd's socket for READY and STOPPING",
+    },
+    LOG_LEVEL,
+  ],
+};
+
+/** What every provider's adaptor takes, beside the provider's own options. */
+export const ADAPTOR_OPTIONS: readonly OptionGroup[] = [
+  PLACES,
+  POD_VM,
+  TLS,
+  NETWORK,
+  LIMITS,
+  SHIM_PROXY,
+  KUBERNETES,
+];
+
+/** What the `shim-proxy` command takes. */
+export const SHIM_PROXY_OPTIONS: readonly OptionGroup[] = [
+  { title: "Sockets and folders", options: [HYPERVISOR_SOCKET, RUN_DIR, PROXY_SOCKET] },
+  {
+    title: "Time",
+    options: [
+      {
+        flag: "hold-timeout",
+        env: "PEERPODS_HOLD_TIMEOUT",
+        kind: "duration",
+        default: "10m",
+        help: "how long a shim's call waits while there is no control plane",
+        validate: positiveDuration,
+      },
+      {
+        flag: "link-down-limit",
+        env: "PEERPODS_LINK_DOWN_LIMIT",
+        kind: "duration",
+        default: "2m",
+        help: "how long a pod VM may be unreachable before its pod is given up",
+        validate: positiveDuration,
+      },
+    ],
+  },
+  { title: "Process", options: [LOG_LEVEL] },
+];
+
+/** The log level option alone, for commands with few others. */
+export const PROCESS_OPTIONS: OptionGroup = { title: "Process", options: [LOG_LEVEL] };

@@ -1,0 +1,329 @@
+import { dirname, join, resolve } from "node:path";
+import type { OptionReader, OptionSpec, ProviderModule } from "../../providers/contract.ts";
+import { describeError, internal, invalidConfig } from "../errors/index.ts";
+import { LOG_LEVELS, type LogLevel } from "../platform/index.ts";
+import { DEFAULT_TLS_PROFILE, parseTlsProfile, type TlsProfile, tlsProfileWarnings } from "../tls/index.ts";
+import { ADAPTOR_OPTIONS, type OptionGroup, SHIM_PROXY_OPTIONS } from "./common-options.ts";
+import { type OptionResult, type OptionSources, readOptions } from "./options.ts";
+
+/** Who this process is, and whose VMs it makes. */
+export interface NodeConfig {
+  /** NODE_NAME is set: capacity, owner and probe are Kubernetes' business. */
+  readonly inKubernetes: boolean;
+  /** NODE_NAME, else the host's name. */
+  readonly name: string;
+  /** "": not known. */
+  readonly podUid: string;
+  readonly podNamespace: string;
+  readonly runtimeClassName: string;
+  /** "": to be asked of Kubernetes; outside it VMs must not be listed by tag, nor reaped. */
+  readonly clusterId: string;
+  readonly probePort: number;
+  /** "": not under systemd. */
+  readonly notifySocket: string;
+}
+
+/** Absolute paths. */
+export interface PathsConfig {
+  readonly hypervisorSocket: string;
+  readonly podsDir: string;
+  readonly runDir: string;
+  readonly proxySocket: string;
+  readonly stateDir: string;
+  readonly bootIdFile: string;
+}
+
+export type ShimProxyMode = "auto" | "external" | "embedded";
+
+/** Paths of the operator's own certificates. */
+export interface CustomTlsFiles {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** How pod VMs and the node know each other. `off` is for tests. */
+export type TlsConfig =
+  | { readonly mode: "off" }
+  | {
+      readonly mode: "on";
+      readonly profile: TlsProfile;
+      readonly skipVerify: boolean;
+      /** The operator's own certificates; undefined: keys are made per VM. */
+      readonly customFiles: CustomTlsFiles | undefined;
+    };
+
+export interface NetworkConfig {
+  readonly tunnelType: "vxlan";
+  readonly vxlanPort: number;
+  readonly vxlanMinId: number;
+  /** "": the interface of the default route. */
+  readonly hostInterface: string;
+  readonly externalNetworkViaPodVm: boolean;
+  readonly podSubnetCidrs: readonly string[];
+}
+
+export interface LimitsConfig {
+  /** Most VMs of this node; negative: not limited, not advertised. */
+  readonly maxVms: number;
+  readonly limitWaitMs: number;
+  readonly createReservationTimeoutMs: number;
+  /** From the VM's address to the first answer of its agent. */
+  readonly proxyTimeoutMs: number;
+  /** One attempt to delete a VM, and the longest pause until the next. */
+  readonly vmDeleteAttemptMs: number;
+  readonly vmDeleteRetryMaxMs: number;
+  readonly orphanGraceMs: number;
+  /** 0: never. */
+  readonly vmCheckIntervalMs: number;
+  readonly shimProxyWaitMs: number;
+}
+
+export interface PodVmConfig {
+  /** "": the VM image's own. */
+  readonly pauseImage: string;
+  readonly forwarderPort: number;
+  /** As given, without surrounding white space; "": none. Not yet checked: src/user-data does. */
+  readonly initdata: string;
+  readonly enableScratchSpace: boolean;
+}
+
+/** All that an operator told one adaptor, checked. */
+export interface AdaptorConfig {
+  readonly provider: string;
+  /** Holds the provider's own options and the common ones. */
+  readonly providerOptions: OptionReader;
+  readonly logLevel: LogLevel;
+  readonly node: NodeConfig;
+  readonly paths: PathsConfig;
+  readonly shimProxy: ShimProxyMode;
+  readonly podVm: PodVmConfig;
+  readonly tls: TlsConfig;
+  readonly network: NetworkConfig;
+  readonly limits: LimitsConfig;
+  /** Ask the cloud before serving, and end when it finds an error. */
+  readonly verifyCloudConfig: boolean;
+  /** One sentence each, to be logged at start. */
+  readonly warnings: readonly string[];
+}
+
+/** What the data plane needs to know. */
+export interface ShimProxyConfig {
+  readonly hypervisorSocket: string;
+  readonly runDir: string;
+  readonly proxySocket: string;
+  readonly holdTimeoutMs: number;
+  readonly linkDownLimitMs: number;
+  readonly logLevel: LogLevel;
+  readonly warnings: readonly string[];
+}
+
+/** The process's surroundings, read once by main. */
+export interface Surroundings extends OptionSources {
+  readonly hostname: string;
+}
+
+/** All options of a provider's adaptor, for flags and help. */
+export function adaptorOptionGroups(
+  module: Pick<ProviderModule, "name" | "options">,
+): readonly OptionGroup[] {
+  return [{ title: `Provider ${module.name}`, options: module.options }, ...ADAPTOR_OPTIONS];
+}
+
+export const flatten = (groups: readonly OptionGroup[]): readonly OptionSpec[] =>
+  groups.flatMap((group) => group.options);
+
+/**
+ * The configuration of `cloud-api-adaptor <provider>`. Throws one `invalid-config` that names every problem, one a line.
+ */
+export function readAdaptorConfig(
+  module: Pick<ProviderModule, "name" | "options">,
+  surroundings: Surroundings,
+): AdaptorConfig {
+  const options = readOptions(flatten(adaptorOptionGroups(module)), surroundings);
+  const notes = { problems: [...options.problems], warnings: [...options.warnings] };
+  refusePlugins(surroundings, notes.problems);
+  const tls = readTls(options, notes);
+  if (options.int("peerpods-limit-per-node") === 0) {
+    notes.warnings.push("PEERPODS_LIMIT_PER_NODE=0 admits no peer pod on this node");
+  }
+  refuseIfAny(notes.problems);
+  return {
+    provider: module.name,
+    providerOptions: options,
+    logLevel: logLevel(options),
+    node: readNode(options, surroundings.hostname),
+    paths: readPaths(options),
+    shimProxy: shimProxyMode(options.string("shim-proxy")),
+    podVm: {
+      pauseImage: options.string("pause-image"),
+      forwarderPort: Number(options.string("forwarder-port")),
+      initdata: options.string("initdata").trim(),
+      enableScratchSpace: options.bool("enable-scratch-space"),
+    },
+    tls,
+    network: readNetwork(options),
+    limits: readLimits(options),
+    verifyCloudConfig: options.bool("cloud-config-verify"),
+    warnings: notes.warnings,
+  };
+}
+
+/** The configuration of `cloud-api-adaptor shim-proxy`. Throws one `invalid-config` that names every problem. */
+export function readShimProxyConfig(surroundings: OptionSources): ShimProxyConfig {
+  const options = readOptions(flatten(SHIM_PROXY_OPTIONS), surroundings);
+  refuseIfAny(options.problems);
+  return {
+    ...socketPaths(options),
+    holdTimeoutMs: durationMs(options, "hold-timeout"),
+    linkDownLimitMs: durationMs(options, "link-down-limit"),
+    logLevel: logLevel(options),
+    warnings: options.warnings,
+  };
+}
+
+/** Throws one `invalid-config` for all of them, unless there is none. */
+export function refuseIfAny(problems: readonly string[]): void {
+  const [only] = problems;
+  if (only === undefined) return;
+  if (problems.length === 1) throw invalidConfig(only);
+  throw invalidConfig(
+    `${problems.length} settings are wrong:\n${problems.map((problem) => `- ${problem}`).join("\n")}`,
+  );
+}
+
+function refusePlugins(surroundings: OptionSources, problems: string[]): void {
+  // Only this very word switched plugins on: cloud-api-adaptor src/cloud-providers/table.go, LoadCloudProvider.
+  if (surroundings.env["ENABLE_CLOUD_PROVIDER_EXTERNAL_PLUGIN"] !== "true") return;
+  problems.push(
+    "ENABLE_CLOUD_PROVIDER_EXTERNAL_PLUGIN=true: external provider plugins are Go shared objects, which this program cannot load; unset it and choose a provider of this build",
+  );
+}
+
+function readTls(options: OptionResult, notes: { problems: string[]; warnings: string[] }): TlsConfig {
+  if (options.bool("disable-tls")) {
+    notes.warnings.push("-disable-tls: nothing protects the agent's connections; use it for tests only");
+    return { mode: "off" };
+  }
+  const skipVerify = options.bool("tls-skip-verify");
+  if (skipVerify) {
+    notes.warnings.push("TLS_SKIP_VERIFY: certificates of pod VMs are not verified; use it for tests only");
+  }
+  let profile = DEFAULT_TLS_PROFILE;
+  try {
+    profile = parseTlsProfile({
+      minVersion: options.string("tls-min-version"),
+      cipherSuites: options.list("tls-cipher-suites"),
+    });
+  } catch (error) {
+    notes.problems.push(describeError(error));
+  }
+  notes.warnings.push(...tlsProfileWarnings(profile));
+  if (profile.minVersion !== "" || profile.cipherSuites.length > 0) {
+    notes.warnings.push(
+      "TLS_MIN_VERSION and TLS_CIPHER_SUITES are fixed in each pod VM when it is made; VMs that run keep what they were made with",
+    );
+  }
+  return { mode: "on", profile, skipVerify, customFiles: readCustomFiles(options, notes.problems) };
+}
+
+function readCustomFiles(options: OptionResult, problems: string[]): CustomTlsFiles | undefined {
+  const files = {
+    caFile: options.string("ca-cert-file"),
+    certFile: options.string("cert-file"),
+    keyFile: options.string("cert-key"),
+  };
+  const missing = [
+    ...(files.caFile === "" ? ["CACERT_FILE"] : []),
+    ...(files.certFile === "" ? ["CERT_FILE"] : []),
+    ...(files.keyFile === "" ? ["CERT_KEY"] : []),
+  ];
+  if (missing.length === 3) return undefined;
+  if (missing.length > 0) {
+    problems.push(
+      `${missing.join(" and ")} not set: CACERT_FILE, CERT_FILE and CERT_KEY are given together or not at all`,
+    );
+  }
+  return files;
+}
+
+function readNode(options: OptionResult, hostname: string): NodeConfig {
+  const nodeName = options.string("node-name");
+  return {
+    inKubernetes: nodeName !== "",
+    name: nodeName === "" ? hostname : nodeName,
+    podUid: options.string("pod-uid"),
+    podNamespace: options.string("pod-namespace"),
+    runtimeClassName: options.string("runtimeclass-name"),
+    clusterId: options.string("peerpods-cluster-id"),
+    probePort: Number(options.string("probe-port")),
+    notifySocket: options.string("notify-socket"),
+  };
+}
+
+function socketPaths(
+  options: OptionResult,
+): Pick<PathsConfig, "hypervisorSocket" | "runDir" | "proxySocket"> {
+  const hypervisorSocket = resolve(options.string("socket"));
+  const runDir = options.string("run-dir") || dirname(hypervisorSocket);
+  return {
+    hypervisorSocket,
+    runDir,
+    proxySocket: options.string("proxy-socket") || join(runDir, "proxy.sock"),
+  };
+}
+
+function readPaths(options: OptionResult): PathsConfig {
+  return {
+    ...socketPaths(options),
+    podsDir: resolve(options.string("pods-dir")),
+    stateDir: options.string("state-dir"),
+    bootIdFile: options.string("boot-id-file"),
+  };
+}
+
+function readNetwork(options: OptionResult): NetworkConfig {
+  return {
+    tunnelType: "vxlan",
+    vxlanPort: int(options, "vxlan-port"),
+    vxlanMinId: int(options, "vxlan-min-id"),
+    hostInterface: options.string("host-interface"),
+    externalNetworkViaPodVm: options.bool("ext-network-via-podvm"),
+    podSubnetCidrs: options.list("pod-subnet-cidrs"),
+  };
+}
+
+function readLimits(options: OptionResult): LimitsConfig {
+  return {
+    maxVms: int(options, "peerpods-limit-per-node"),
+    limitWaitMs: durationMs(options, "limit-wait"),
+    createReservationTimeoutMs: durationMs(options, "create-reservation-timeout"),
+    proxyTimeoutMs: durationMs(options, "proxy-timeout"),
+    vmDeleteAttemptMs: durationMs(options, "vm-delete-attempt-timeout"),
+    vmDeleteRetryMaxMs: durationMs(options, "vm-delete-retry-max"),
+    orphanGraceMs: durationMs(options, "orphan-grace"),
+    vmCheckIntervalMs: durationMs(options, "vm-check-interval"),
+    shimProxyWaitMs: durationMs(options, "shim-proxy-wait"),
+  };
+}
+
+function int(options: OptionReader, flag: string): number {
+  const value = options.int(flag);
+  if (value === undefined) throw internal(`option -${flag} has no default`);
+  return value;
+}
+
+function durationMs(options: OptionReader, flag: string): number {
+  const value = options.durationMs(flag);
+  if (value === undefined) throw internal(`option -${flag} has no default`);
+  return value;
+}
+
+const shimProxyMode = (text: string): ShimProxyMode =>
+  text === "external" || text === "embedded" ? text : "auto";
+
+/** Of any command that declares PROCESS_OPTIONS. */
+export function logLevel(options: OptionReader): LogLevel {
+  const text = options.string("log-level");
+  return LOG_LEVELS.find((level) => level === text) ?? "info";
+}
