@@ -61,7 +61,7 @@ test("without any setting the Go adaptor's defaults hold", () => {
       limitWaitMs: 30_000,
       createReservationTimeoutMs: 600_000,
       proxyTimeoutMs: 300_000,
-      vmDeleteAttemptMs: 600_000,
+      vmDeleteAttemptTimeoutMs: 600_000,
       vmDeleteRetryMaxMs: 300_000,
       orphanGraceMs: 60_000,
       vmCheckIntervalMs: 30_000,

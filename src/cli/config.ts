@@ -71,7 +71,7 @@ export interface LimitsConfig {
   /** From the VM's address to the first answer of its agent. */
   readonly proxyTimeoutMs: number;
   /** One attempt to delete a VM, and the longest pause until the next. */
-  readonly vmDeleteAttemptMs: number;
+  readonly vmDeleteAttemptTimeoutMs: number;
   readonly vmDeleteRetryMaxMs: number;
   readonly orphanGraceMs: number;
   /** 0: never. */
@@ -299,7 +299,7 @@ function readLimits(options: OptionResult): LimitsConfig {
     limitWaitMs: durationMs(options, "limit-wait"),
     createReservationTimeoutMs: durationMs(options, "create-reservation-timeout"),
     proxyTimeoutMs: durationMs(options, "proxy-timeout"),
-    vmDeleteAttemptMs: durationMs(options, "vm-delete-attempt-timeout"),
+    vmDeleteAttemptTimeoutMs: durationMs(options, "vm-delete-attempt-timeout"),
     vmDeleteRetryMaxMs: durationMs(options, "vm-delete-retry-max"),
     orphanGraceMs: durationMs(options, "orphan-grace"),
     vmCheckIntervalMs: durationMs(options, "vm-check-interval"),
