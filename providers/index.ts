@@ -1,7 +1,9 @@
 import type { ProviderModule } from "./contract.ts";
 
 /** The providers of this build. Each is loaded only when it is the one that runs. */
-export const PROVIDERS: Readonly<Record<string, () => Promise<ProviderModule>>> = {};
+export const PROVIDERS: Readonly<Record<string, () => Promise<ProviderModule>>> = {
+  mock: async () => (await import("./mock/index.ts")).mockProvider,
+};
 
 export type * from "./contract.ts";
 export { OwnerTag } from "./contract.ts";

@@ -1,0 +1,106 @@
+import { invalidConfig } from "../../../src/errors/index.ts";
+import type { Clock, Exec, Log } from "../../../src/platform/index.ts";
+import { AddressPool, parseSubnet, type Subnet } from "./addresses.ts";
+import type { StatusView } from "./api.ts";
+import { MockCloud } from "./cloud.ts";
+import type { MockCloudConfig } from "./config.ts";
+import { type Call, Faults } from "./faults.ts";
+import { serveHttp } from "./http-server.ts";
+import type { Machines } from "./machines.ts";
+import { namespaceMachines } from "./namespace-machines.ts";
+import { NodeNetwork } from "./node-network.ts";
+import { processMachines } from "./process-machines.ts";
+import { VmFiles } from "./vm-files.ts";
+
+export interface MockCloudDeps {
+  readonly clock: Clock;
+  readonly exec: Exec;
+  readonly log: Log;
+  /** Runs the commands of the node network; tests give one that enters a namespace of theirs. Default: `exec`. */
+  readonly networkExec?: Exec;
+}
+
+/** A machine room that runs. */
+export interface RunningMockCloud {
+  /** Whether its VMs are plain processes. */
+  readonly rootless: boolean;
+  /** The calls seen so far, newest last; bounded. */
+  calls(): readonly Call[];
+  /** Ends the API, takes down every VM and all that was made for them. */
+  close(): Promise<void>;
+}
+
+/** Starts a machine room: first removes what an earlier one of the same name left, then serves its API. Throws `invalid-config`. */
+export async function runMockCloud(config: MockCloudConfig, deps: MockCloudDeps): Promise<RunningMockCloud> {
+  const machines = await chooseMachines(config, deps);
+  const faults = new Faults();
+  const images = { defaultImage: config.image, imagesDir: config.imagesDir };
+  const cloud = new MockCloud({ clock: deps.clock, log: deps.log, machines, images }, config.settings);
+  const status = (): StatusView => ({
+    instance: config.instance,
+    rootless: machines.rootless,
+    image: config.image,
+    userDataLimitBytes: cloud.settings.userDataLimitBytes,
+    vms: cloud.quota().used,
+    quota: cloud.settings.quota,
+    pid: process.pid,
+  });
+  await machines.open();
+  const server = await serveHttp(
+    { clock: deps.clock, log: deps.log, cloud, faults, status },
+    config.socket,
+  ).catch(async (error: unknown) => {
+    await machines.close();
+    throw error;
+  });
+  deps.log.info("machine room open", { socket: config.socket, rootless: machines.rootless });
+  return {
+    rootless: machines.rootless,
+    calls: () => faults.calls,
+    async close() {
+      await server.close();
+      await cloud.close();
+      await machines.close();
+    },
+  };
+}
+
+async function chooseMachines(config: MockCloudConfig, deps: MockCloudDeps): Promise<Machines> {
+  const files = new VmFiles(config.stateDir);
+  const parts = { clock: deps.clock, log: deps.log, files, instance: config.instance };
+  const problem = config.rootless === "true" ? "chosen by -rootless" : await namespaceProblem(deps.exec);
+  if (problem === undefined) {
+    const exec = deps.networkExec ?? deps.exec;
+    const subnet = needSubnet(config.subnet, "-subnet");
+    const network = new NodeNetwork(exec, { bridge: config.bridge, subnet, instance: config.instance });
+    return namespaceMachines({ ...parts, exec, network });
+  }
+  if (config.rootless === "false")
+    throw invalidConfig(`-rootless=false, but VMs of namespaces cannot be made here: ${problem}`);
+  deps.log.warn("VMs are plain processes on loopback addresses, without network of their own", {
+    reason: problem,
+  });
+  return processMachines({
+    ...parts,
+    pool: new AddressPool(needSubnet(config.rootlessSubnet, "-rootless-subnet")),
+  });
+}
+
+function needSubnet(text: string, flag: string): Subnet {
+  const subnet = parseSubnet(text);
+  if (!subnet) throw invalidConfig(`${flag} is ${text}; give an IPv4 prefix between /8 and /29`);
+  return subnet;
+}
+
+/** Why VMs of namespaces cannot be made on this machine; undefined when they can. */
+async function namespaceProblem(exec: Exec): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return "not started as root";
+  for (const tool of ["ip", "setpriv", "nsenter"] as const) {
+    const found = await exec.run([tool, "--version"]).catch(() => undefined);
+    if (found === undefined) return `the program ${tool} is missing`;
+  }
+  const made = await exec
+    .run(["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "true"])
+    .catch((error: Error) => ({ code: 1, stderr: error.message }));
+  return made.code === 0 ? undefined : `unshare failed: ${made.stderr.trim()}`;
+}

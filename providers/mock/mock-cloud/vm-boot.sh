@@ -1,0 +1,65 @@
+#!/bin/sh
+# Turns this process into a pod VM: `enter` runs on the host and makes the namespaces, `init` is the VM's first process.
+# Everything it needs comes from the machine room in VM_* variables; file descriptor 3 is a socket to the machine room,
+# which is told "namespaces", makes the network devices, answers with a line, and is told "up".
+set -eu
+
+case $1 in
+enter)
+  shift
+  IFS=:
+  for dir in $VM_CGROUPS; do echo $$ >"$dir/cgroup.procs"; done
+  unset IFS
+  # --pdeathsig and --kill-child: a machine room that was killed takes its VMs with it.
+  exec setpriv --pdeathsig KILL unshare --net --mount --pid --uts --ipc --cgroup --fork --kill-child -- \
+    /bin/sh "$0" init "$@"
+  ;;
+init)
+  shift
+  echo namespaces >&3
+  read -r _ <&3
+  echo "$VM_NAME" >/proc/sys/kernel/hostname
+  ip -batch - <"$VM_DIR/network"
+  # The root file system is the host's; what the VM writes stays in a tmpfs of its own.
+  mount -n -t tmpfs -o mode=0755 disk "$VM_DIR/disk"
+  cd "$VM_DIR/disk"
+  while read -r dir; do mkdir -p "$dir"; done <"$VM_DIR/directories"
+  mount -n --all --fstab "$VM_DIR/fstab"
+  cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty root/dev/
+  for device in /dev/fuse /dev/net/tun; do
+    if [ -c "$device" ]; then mkdir -p "root${device%/*}" && cp -a "$device" "root$device"; fi
+  done
+  ln -s pts/ptmx root/dev/ptmx
+  ln -s /proc/self/fd root/dev/fd
+  ln -s fd/0 root/dev/stdin
+  ln -s fd/1 root/dev/stdout
+  ln -s fd/2 root/dev/stderr
+  cd root
+  mkdir .host
+  pivot_root . .host
+  cd /
+  # Lets go of everything that the host has mounted, its /run/netns above all: the host could not delete those.
+  umount -n -l /.host
+  rmdir /.host
+  if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    # cgroup v2 hands controllers down only from a group without processes of its own.
+    mkdir -p /sys/fs/cgroup/init
+    echo $$ >/sys/fs/cgroup/init/cgroup.procs
+    for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
+      echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
+    done
+  fi
+  echo up >&3
+  exec 3>&-
+  # A shell starts background processes with SIGINT and SIGQUIT ignored; the image and its containers must not inherit that.
+  env -i --default-signal=INT,QUIT PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@" &
+  image=$!
+  trap 'kill -TERM $image' TERM
+  # wait also reaps what was orphaned in the VM; it returns early when the trap ran.
+  while :; do
+    code=0
+    wait $image || code=$?
+    kill -0 $image 2>/dev/null || exit $code
+  done
+  ;;
+esac
