@@ -1,6 +1,5 @@
 import { PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
-import { type OptionGroup, PROCESS_OPTIONS, SHIM_PROXY_OPTIONS } from "./common-options.ts";
 import {
   adaptorOptionGroups,
   flatten,
@@ -12,6 +11,8 @@ import {
 } from "./config.ts";
 import type { CommandSummary } from "./help.ts";
 import { readOptions } from "./options.ts";
+import { type OptionGroup, PROCESS_OPTIONS } from "./shared-options.ts";
+import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
 
 /** A command that runs a process until it ends. */
 export interface Command extends CommandSummary {

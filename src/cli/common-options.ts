@@ -1,103 +1,17 @@
-import { isIP } from "node:net";
-import { resolve } from "node:path";
 import type { OptionSpec } from "../../providers/contract.ts";
-import { LOG_LEVELS } from "../platform/index.ts";
-import { readDuration } from "./go-values.ts";
-
-/** Options that belong together in help and reference. */
-export interface OptionGroup {
-  readonly title: string;
-  readonly options: readonly OptionSpec[];
-}
-
-/**
- * The longest PODS_DIR: `<PODS_DIR>/<64 digits>/agent.ttrpc` must fit the 107 bytes of a unix socket's path (unix(7)).
- */
-const MAX_PODS_DIR_BYTES = 107 - "/agent.ttrpc".length - 64 - 1;
-const MAX_SOCKET_PATH_BYTES = 107;
-/** A VXLAN network identifier has 24 bits. */
-const MAX_VNI = 2 ** 24 - 1;
-
-const oneOf = (words: readonly string[]) => (value: string) =>
-  words.includes(value) ? undefined : `expected ${words.join(" or ")}`;
-
-const numberBetween = (low: number, high: number) => (value: string) =>
-  /^-?[0-9]+$/.test(value) && Number(value) >= low && Number(value) <= high
-    ? undefined
-    : `expected a number from ${low} to ${high}`;
-
-const port: (value: string) => string | undefined = numberBetween(1, 65535);
-
-const absolutePath = (value: string): string | undefined =>
-  value.startsWith("/") && !value.includes("\0") ? undefined : "expected an absolute path";
-
-/** Bytes of the absolute form; the Go adaptor took relative paths too. */
-const pathBytes = (value: string): number => Buffer.byteLength(resolve(value));
-
-const socketPath = (value: string): string | undefined => {
-  const bytes = pathBytes(value);
-  return bytes > MAX_SOCKET_PATH_BYTES
-    ? `a unix socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes, this one has ${bytes}`
-    : undefined;
-};
-
-const podsDir = (value: string): string | undefined => {
-  const bytes = pathBytes(value);
-  return bytes > MAX_PODS_DIR_BYTES
-    ? `it has ${bytes} bytes and may have ${MAX_PODS_DIR_BYTES}: the agent socket of each pod lies below it, and a unix socket's path has at most ${MAX_SOCKET_PATH_BYTES}`
-    : undefined;
-};
-
-const notNegativeDuration = (value: string): string | undefined => {
-  const reading = readDuration(value);
-  return reading.ok && reading.value < 0 ? "expected a duration that is not negative" : undefined;
-};
-
-const positiveDuration = (value: string): string | undefined => {
-  const reading = readDuration(value);
-  return reading.ok && reading.value <= 0 ? "expected a duration above 0" : undefined;
-};
-
-const cidr = (value: string): string | undefined => {
-  const [address = "", length = "", ...rest] = value.split("/");
-  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  const isPrefix = /^(0|[1-9][0-9]*)$/.test(length) && Number(length) <= bits && rest.length === 0;
-  return isPrefix ? undefined : `${JSON.stringify(value)} is not a CIDR such as 10.244.0.0/16`;
-};
-
-const LOG_LEVEL: OptionSpec = {
-  flag: "log-level",
-  env: "PEERPODS_LOG_LEVEL",
-  kind: "string",
-  default: "info",
-  help: `least level of log lines: ${LOG_LEVELS.join(", ")}`,
-  validate: oneOf(LOG_LEVELS),
-};
-
-const RUN_DIR: OptionSpec = {
-  flag: "run-dir",
-  env: "PEERPODS_RUN_DIR",
-  kind: "string",
-  help: "folder for sockets of adaptor and shim-proxy, on the pods folder's file system; unset: the one of the hypervisor socket",
-  validate: absolutePath,
-};
-
-const HYPERVISOR_SOCKET: OptionSpec = {
-  flag: "socket",
-  env: "REMOTE_HYPERVISOR_ENDPOINT",
-  kind: "string",
-  default: "/run/peerpod/hypervisor.sock",
-  help: "path of the ttrpc socket that Kata's shim calls",
-  validate: socketPath,
-};
-
-const PROXY_SOCKET: OptionSpec = {
-  flag: "proxy-socket",
-  env: "PEERPODS_PROXY_SOCKET",
-  kind: "string",
-  help: "path of the shim-proxy's control socket; unset: proxy.sock in the run folder",
-  validate: socketPath,
-};
+import {
+  absolutePath,
+  cidr,
+  MAX_PODS_DIR_BYTES,
+  MAX_VNI,
+  notNegativeDuration,
+  numberBetween,
+  oneOf,
+  podsDir,
+  port,
+  positiveDuration,
+} from "./option-checks.ts";
+import { HYPERVISOR_SOCKET, LOG_LEVEL, type OptionGroup, PROXY_SOCKET, RUN_DIR } from "./shared-options.ts";
 
 const PODS_DIR: OptionSpec = {
   flag: "pods-dir",
@@ -415,33 +329,3 @@ export const ADAPTOR_OPTIONS: readonly OptionGroup[] = [
   SHIM_PROXY,
   KUBERNETES,
 ];
-
-/** What the `shim-proxy` command takes. */
-export const SHIM_PROXY_OPTIONS: readonly OptionGroup[] = [
-  { title: "Sockets and folders", options: [HYPERVISOR_SOCKET, RUN_DIR, PROXY_SOCKET] },
-  {
-    title: "Time",
-    options: [
-      {
-        flag: "hold-timeout",
-        env: "PEERPODS_HOLD_TIMEOUT",
-        kind: "duration",
-        default: "10m",
-        help: "how long a shim's call waits while there is no control plane",
-        validate: positiveDuration,
-      },
-      {
-        flag: "link-down-limit",
-        env: "PEERPODS_LINK_DOWN_LIMIT",
-        kind: "duration",
-        default: "2m",
-        help: "how long a pod VM may be unreachable before its pod is given up",
-        validate: positiveDuration,
-      },
-    ],
-  },
-  { title: "Process", options: [LOG_LEVEL] },
-];
-
-/** The log level option alone, for commands with few others. */
-export const PROCESS_OPTIONS: OptionGroup = { title: "Process", options: [LOG_LEVEL] };

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
 import type { OptionSpec } from "../../providers/contract.ts";
-import { ADAPTOR_OPTIONS, SHIM_PROXY_OPTIONS } from "./common-options.ts";
+import { DEFAULT_LIMITS } from "../shim-proxy/limits.ts";
+import { ADAPTOR_OPTIONS } from "./common-options.ts";
 import { type AdaptorConfig, flatten, readAdaptorConfig, readShimProxyConfig } from "./config.ts";
 import { parseFlags } from "./go-flags.ts";
 import { readOptions } from "./options.ts";
+import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
 
 const MODULE = {
   name: "mock",
@@ -61,7 +63,7 @@ test("without any setting the Go adaptor's defaults hold", () => {
       limitWaitMs: 30_000,
       createReservationTimeoutMs: 600_000,
       proxyTimeoutMs: 300_000,
-      vmDeleteAttemptTimeoutMs: 600_000,
+      vmDeleteAttemptMs: 600_000,
       vmDeleteRetryMaxMs: 300_000,
       orphanGraceMs: 60_000,
       vmCheckIntervalMs: 30_000,
@@ -196,7 +198,11 @@ test("shim-proxy and adaptor find each other by the same settings", () => {
   const env = { REMOTE_HYPERVISOR_ENDPOINT: "/tmp/x/h.sock" };
   const proxy = readShimProxyConfig({ env, flags: new Map() });
   const { hypervisorSocket, proxySocket, runDir } = config(env).paths;
-  expect(proxy).toMatchObject({ hypervisorSocket, proxySocket, runDir, holdTimeoutMs: 600_000 });
+  expect(proxy).toMatchObject({ hypervisorSocket, proxySocket, runDir });
+});
+
+test("the shim-proxy's defaults are those of its own limits", () => {
+  expect(DEFAULT_LIMITS).toMatchObject(readShimProxyConfig({ env: {}, flags: new Map() }).limits);
 });
 
 test("every default is itself acceptable, and flags and variables are declared once", () => {

@@ -3,8 +3,10 @@ import type { OptionReader, OptionSpec, ProviderModule } from "../../providers/c
 import { describeError, internal, invalidConfig } from "../errors/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../platform/index.ts";
 import { DEFAULT_TLS_PROFILE, parseTlsProfile, type TlsProfile, tlsProfileWarnings } from "../tls/index.ts";
-import { ADAPTOR_OPTIONS, type OptionGroup, SHIM_PROXY_OPTIONS } from "./common-options.ts";
+import { ADAPTOR_OPTIONS } from "./common-options.ts";
 import { type OptionResult, type OptionSources, readOptions } from "./options.ts";
+import type { OptionGroup } from "./shared-options.ts";
+import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
 
 /** Who this process is, and whose VMs it makes. */
 export interface NodeConfig {
@@ -71,7 +73,7 @@ export interface LimitsConfig {
   /** From the VM's address to the first answer of its agent. */
   readonly proxyTimeoutMs: number;
   /** One attempt to delete a VM, and the longest pause until the next. */
-  readonly vmDeleteAttemptTimeoutMs: number;
+  readonly vmDeleteAttemptMs: number;
   readonly vmDeleteRetryMaxMs: number;
   readonly orphanGraceMs: number;
   /** 0: never. */
@@ -112,8 +114,15 @@ export interface ShimProxyConfig {
   readonly hypervisorSocket: string;
   readonly runDir: string;
   readonly proxySocket: string;
-  readonly holdTimeoutMs: number;
-  readonly linkDownLimitMs: number;
+  /** Under the names of src/shim-proxy's own limits. */
+  readonly limits: {
+    readonly holdMs: number;
+    readonly downLimitMs: number;
+    readonly checkIdleMs: number;
+    readonly checkTimeoutMs: number;
+    readonly unwrittenHoldMs: number;
+    readonly poisonDeaths: number;
+  };
   readonly logLevel: LogLevel;
   readonly warnings: readonly string[];
 }
@@ -175,8 +184,14 @@ export function readShimProxyConfig(surroundings: OptionSources): ShimProxyConfi
   refuseIfAny(options.problems);
   return {
     ...socketPaths(options),
-    holdTimeoutMs: durationMs(options, "hold-timeout"),
-    linkDownLimitMs: durationMs(options, "link-down-limit"),
+    limits: {
+      holdMs: durationMs(options, "hold-timeout"),
+      downLimitMs: durationMs(options, "link-down-limit"),
+      checkIdleMs: durationMs(options, "link-check-interval"),
+      checkTimeoutMs: durationMs(options, "link-check-timeout"),
+      unwrittenHoldMs: durationMs(options, "unsent-call-hold"),
+      poisonDeaths: int(options, "poison-deaths"),
+    },
     logLevel: logLevel(options),
     warnings: options.warnings,
   };
@@ -299,7 +314,7 @@ function readLimits(options: OptionResult): LimitsConfig {
     limitWaitMs: durationMs(options, "limit-wait"),
     createReservationTimeoutMs: durationMs(options, "create-reservation-timeout"),
     proxyTimeoutMs: durationMs(options, "proxy-timeout"),
-    vmDeleteAttemptTimeoutMs: durationMs(options, "vm-delete-attempt-timeout"),
+    vmDeleteAttemptMs: durationMs(options, "vm-delete-attempt-timeout"),
     vmDeleteRetryMaxMs: durationMs(options, "vm-delete-retry-max"),
     orphanGraceMs: durationMs(options, "orphan-grace"),
     vmCheckIntervalMs: durationMs(options, "vm-check-interval"),

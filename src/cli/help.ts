@@ -1,5 +1,5 @@
 import type { OptionKind, OptionSpec } from "../../providers/contract.ts";
-import type { OptionGroup } from "./common-options.ts";
+import type { OptionGroup } from "./shared-options.ts";
 
 /** How a value is written. */
 const FORMS: Readonly<Record<OptionKind, string>> = {

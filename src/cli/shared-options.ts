@@ -1,0 +1,50 @@
+import type { OptionSpec } from "../../providers/contract.ts";
+import { LOG_LEVELS } from "../platform/index.ts";
+import { absolutePath, oneOf, socketPath } from "./option-checks.ts";
+
+/** Options that belong together in help and reference. */
+export interface OptionGroup {
+  readonly title: string;
+  readonly options: readonly OptionSpec[];
+}
+
+/** How much is logged. */
+export const LOG_LEVEL: OptionSpec = {
+  flag: "log-level",
+  env: "PEERPODS_LOG_LEVEL",
+  kind: "string",
+  default: "info",
+  help: `least level of log lines: ${LOG_LEVELS.join(", ")}`,
+  validate: oneOf(LOG_LEVELS),
+};
+
+/** Where sockets are made. */
+export const RUN_DIR: OptionSpec = {
+  flag: "run-dir",
+  env: "PEERPODS_RUN_DIR",
+  kind: "string",
+  help: "folder for sockets of adaptor and shim-proxy, on the pods folder's file system; unset: the one of the hypervisor socket",
+  validate: absolutePath,
+};
+
+/** Where shims call. */
+export const HYPERVISOR_SOCKET: OptionSpec = {
+  flag: "socket",
+  env: "REMOTE_HYPERVISOR_ENDPOINT",
+  kind: "string",
+  default: "/run/peerpod/hypervisor.sock",
+  help: "path of the ttrpc socket that Kata's shim calls",
+  validate: socketPath,
+};
+
+/** Where the control plane drives the shim-proxy. */
+export const PROXY_SOCKET: OptionSpec = {
+  flag: "proxy-socket",
+  env: "PEERPODS_PROXY_SOCKET",
+  kind: "string",
+  help: "path of the shim-proxy's control socket; unset: proxy.sock in the run folder",
+  validate: socketPath,
+};
+
+/** The log level option alone, for commands with few others. */
+export const PROCESS_OPTIONS: OptionGroup = { title: "Process", options: [LOG_LEVEL] };
