@@ -107,10 +107,13 @@ export class Journal {
 
   // ---- the owner's term -------------------------------------------------------------------------------------
 
-  /** The next epoch: higher than any that an earlier owner attached with. */
+  /**
+   * The next epoch: higher than any that an earlier owner attached with. Seconds of the clock at least, so that a node
+   * whose journal was lost is not locked out by a shim-proxy that remembers the lost one's epochs.
+   */
   nextEpoch(): number {
     return this.#write("next-epoch", () => {
-      const epoch = Number(this.meta("epoch") ?? "0") + 1;
+      const epoch = Math.max(Number(this.meta("epoch") ?? "0") + 1, Math.floor(this.#clock.wallMs() / 1000));
       this.#setMeta("epoch", String(epoch));
       return epoch;
     });

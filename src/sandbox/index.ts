@@ -1,4 +1,5 @@
 export type { SandboxConfig, TlsMode } from "./config.ts";
+export { ControlPlane, type NodeState } from "./control-plane.ts";
 export { SandboxManager } from "./manager.ts";
 export type {
   PodNetworking,
@@ -8,7 +9,5 @@ export type {
   SandboxFiles,
   TunnelInput,
 } from "./ports.ts";
-export { type Findings, reconcile, settleOwedStop } from "./recovery.ts";
+export { ProxySession, type ProxySessionOptions } from "./proxy-session.ts";
 export { type PodRequest, parsePodRequest } from "./request.ts";
-export { ShimWatch } from "./shim-watch.ts";
-export { checkVmsForever } from "./vm-check.ts";

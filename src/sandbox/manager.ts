@@ -209,7 +209,9 @@ export class SandboxManager {
 
   /** Resolves when nothing of the sandbox is left. Stopping what is not known succeeds, and is remembered. */
   async stop(id: string, signal: AbortSignal): Promise<void> {
-    await this.recordStop(id)?.join(signal);
+    const task = this.recordStop(id);
+    // A sandbox that only the proxy knows (its journal was lost) still has a socket there.
+    await (task === undefined ? this.#closeAtProxy(id) : task.join(signal));
   }
 
   /**
@@ -356,7 +358,10 @@ export class SandboxManager {
 
   /** Undoes what an earlier control plane began for a caller that is no longer there. */
   undo(record: SandboxRecord, reason: string): void {
-    if (record.phase === "creating" || record.phase === "created") this.#undoCreate(record.id);
+    const running = this.#activities.get(record.id);
+    if (running?.create !== undefined) running.create.abort(cancelled(reason));
+    else if (running?.start !== undefined) running.start.abort(cancelled(reason));
+    else if (record.phase === "creating" || record.phase === "created") this.#undoCreate(record.id);
     else if (record.phase === "starting") this.#recordFailedStart(record.id, cancelled(reason));
   }
 

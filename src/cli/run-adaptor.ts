@@ -1,0 +1,198 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Provider, ProviderModule } from "../../providers/contract.ts";
+import { describeError, invalidConfig, unsupported } from "../errors/index.ts";
+import { Journal, type OwnerLock, takeOwnerLock } from "../journal/index.ts";
+import { type Clock, createLog, type Log, systemClock, systemExec } from "../platform/index.ts";
+import {
+  ControlPlane,
+  kernelNetworking,
+  type NodeState,
+  noNetworking,
+  type PodNetworking,
+  ProxySession,
+  type SandboxConfig,
+  type SandboxDeps,
+  type SandboxFiles,
+} from "../sandbox/index.ts";
+import { DEFAULT_TLS_PROFILE, issueVmIdentity, loadCustomIdentity, preloadIssuer } from "../tls/index.ts";
+import { parseInitdata } from "../user-data/index.ts";
+import type { AdaptorConfig } from "./config.ts";
+import { serveFrames } from "./frame-server.ts";
+import { aborted, stopSignal } from "./stop-signals.ts";
+import { programVersion } from "./version.ts";
+
+/** How long an orderly end may wait for the shim-proxy's good-bye. */
+const RELEASE_TIMEOUT_MS = 2000;
+const FRAME_SOCKET = /^frames-\d+\.sock$/;
+
+const sandboxFiles: SandboxFiles = {
+  makeDir: (path) => {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  },
+  removeDir: (path) => rmSync(path, { recursive: true, force: true }),
+};
+
+/** Runs the control plane until SIGTERM or SIGINT. Resolves to the exit status. */
+export async function runAdaptor(config: AdaptorConfig, module: ProviderModule): Promise<number> {
+  const log = createLog(config.logLevel, "adaptor");
+  const clock = systemClock;
+  for (const warning of config.warnings) log.warn(warning);
+  const stop = stopSignal();
+  const sandboxConfig = sandboxConfigOf(config);
+  const networking = chooseNetworking(config, log);
+  const provider = await module.create(
+    { clock, exec: systemExec, log: log.child({ provider: module.name }), owner: sandboxConfig.owner },
+    config.providerOptions,
+  );
+  try {
+    if (config.verifyCloudConfig && !(await verifies(provider, log, stop))) return 1;
+    const podsDirExisted = existsSync(config.paths.podsDir);
+    mkdirSync(config.paths.stateDir, { recursive: true, mode: 0o700 });
+    mkdirSync(config.paths.podsDir, { recursive: true, mode: 0o700 });
+    const lock = await waitForLock(config, { clock, log }, stop);
+    if (lock === undefined) return 0;
+    const node = { bootId: readFileSync(config.paths.bootIdFile, "utf8").trim(), podsDirExisted };
+    await runTerm({ config, sandboxConfig, provider, networking, clock, log, node, stop });
+    lock.release();
+    return 0;
+  } finally {
+    await provider.close();
+  }
+}
+
+interface Term {
+  readonly config: AdaptorConfig;
+  readonly sandboxConfig: SandboxConfig;
+  readonly provider: Provider;
+  readonly networking: PodNetworking;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly node: NodeState;
+  readonly stop: AbortSignal;
+}
+
+/** From the lock to the orderly end. */
+async function runTerm(term: Term): Promise<void> {
+  const { config, clock, log } = term;
+  const journal = Journal.open({ stateDir: config.paths.stateDir, clock });
+  const epoch = journal.nextEpoch();
+  const frameSocket = join(config.paths.runDir, `frames-${epoch}.sock`);
+  const session = new ProxySession(
+    { clock, log },
+    {
+      controlSocket: config.paths.proxySocket,
+      frameSocket,
+      epoch,
+      programVersion: await programVersion(),
+      waitMs: config.limits.shimProxyWaitMs,
+    },
+  );
+  const deps: SandboxDeps = {
+    clock,
+    log,
+    journal,
+    provider: term.provider,
+    networking: term.networking,
+    proxy: session,
+    files: sandboxFiles,
+    issueIdentity: (serverName) => issueVmIdentity({ serverName, nowMs: clock.wallMs() }),
+    config: term.sandboxConfig,
+  };
+  const control = new ControlPlane(deps, session, term.node);
+  removeOldFrameSockets(config.paths.runDir);
+  const frames = await serveFrames(frameSocket, (signal) => control.ready(signal));
+  control.begin();
+  log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.owner.nodeName });
+  await preloadIssuer();
+  await aborted(term.stop);
+  log.info("shutting down; what is under way is left to the next control plane");
+  await control.end(clock.timeout(RELEASE_TIMEOUT_MS), () => frames.close());
+  rmSync(frameSocket, { force: true });
+  journal.close();
+}
+
+/** Left by owners that were killed; the lock is ours, so none of them listens. */
+function removeOldFrameSockets(runDir: string): void {
+  for (const name of readdirSync(runDir))
+    if (FRAME_SOCKET.test(name)) rmSync(join(runDir, name), { force: true });
+}
+
+async function waitForLock(
+  config: AdaptorConfig,
+  deps: { readonly clock: Clock; readonly log: Log },
+  stop: AbortSignal,
+): Promise<OwnerLock | undefined> {
+  const onWait = (): void => deps.log.info("another control plane owns the node; standing by");
+  try {
+    return await takeOwnerLock({ clock: deps.clock, onWait }, config.paths.stateDir, stop);
+  } catch (error) {
+    if (stop.aborted) return undefined;
+    throw error;
+  }
+}
+
+async function verifies(provider: Provider, log: Log, stop: AbortSignal): Promise<boolean> {
+  const findings = await provider.verify(stop);
+  for (const { check, level, text } of findings) {
+    if (level === "error") log.error(`verify ${check}: ${text}`);
+    else if (level === "warning") log.warn(`verify ${check}: ${text}`);
+    else log.info(`verify ${check}: ${text}`);
+  }
+  return !findings.some((finding) => finding.level === "error");
+}
+
+/** Without root there is no tunnel: only the machine room's plain processes can do without. */
+function chooseNetworking(config: AdaptorConfig, log: Log): PodNetworking {
+  if (process.getuid?.() === 0) {
+    return kernelNetworking({ exec: systemExec, log }, config.network);
+  }
+  if (config.provider !== "mock") {
+    throw unsupported(
+      `provider ${config.provider} needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN) to connect pods to their VMs`,
+    );
+  }
+  log.warn("not root: pods of the machine room get no tunnel and share this machine's network");
+  return noNetworking;
+}
+
+function sandboxConfigOf(config: AdaptorConfig): SandboxConfig {
+  const { limits, node, podVm, tls } = config;
+  return {
+    podsDir: config.paths.podsDir,
+    limit: limits.maxVms ?? -1,
+    limitWaitMs: limits.limitWaitMs,
+    reservationMs: limits.createReservationTimeoutMs,
+    vxlanMinId: config.network.vxlanMinId,
+    forwarderPort: podVm.forwarderPort,
+    proxyTimeoutMs: limits.proxyTimeoutMs,
+    tls: tlsModeOf(tls),
+    tlsProfile: tls.mode === "on" ? tls.profile : DEFAULT_TLS_PROFILE,
+    tlsSkipVerify: tls.mode === "on" && tls.skipVerify,
+    globalInitdata: globalInitdata(podVm.initdata),
+    scratchSpace: podVm.enableScratchSpace,
+    externalNetworkViaPodVm: config.network.externalNetworkViaPodVm,
+    owner: { clusterId: node.clusterId, nodeName: node.name },
+    deleteAttemptMs: limits.vmDeleteAttemptMs,
+    deleteRetryMaxMs: limits.vmDeleteRetryMaxMs,
+    orphanGraceMs: limits.orphanGraceMs,
+    vmCheckIntervalMs: limits.vmCheckIntervalMs,
+  };
+}
+
+function tlsModeOf(tls: AdaptorConfig["tls"]): SandboxConfig["tls"] {
+  if (tls.mode === "off") return { mode: "off" };
+  const { customFiles } = tls;
+  return customFiles === undefined
+    ? { mode: "per-vm" }
+    : { mode: "files", load: () => loadCustomIdentity(customFiles) };
+}
+
+function globalInitdata(text: string): SandboxConfig["globalInitdata"] {
+  if (text === "") return undefined;
+  try {
+    return parseInitdata(text);
+  } catch (cause) {
+    throw invalidConfig(`INITDATA: ${describeError(cause)}`, { cause });
+  }
+}

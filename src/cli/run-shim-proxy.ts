@@ -1,0 +1,15 @@
+import { createLog, systemClock } from "../platform/index.ts";
+import type { ShimProxyConfig } from "./config.ts";
+import { aborted, stopSignal } from "./stop-signals.ts";
+
+/** Runs the data plane. At SIGTERM it stays until its last sandbox is closed. Resolves to the exit status. */
+export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
+  const log = createLog(config.logLevel, "shim-proxy");
+  for (const warning of config.warnings) log.warn(warning);
+  const stop = stopSignal();
+  const { runShimProxy: run } = await import("../shim-proxy/server.ts");
+  const proxy = await run(config, { clock: systemClock, log });
+  await aborted(stop);
+  await proxy.drain();
+  return 0;
+}

@@ -1,0 +1,152 @@
+import { describeError, unavailable } from "../errors/index.ts";
+import type { ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
+import { SandboxManager } from "./manager.ts";
+import type { SandboxDeps } from "./ports.ts";
+import type { ProxySession } from "./proxy-session.ts";
+import { reconcile, settleOwedStop } from "./recovery.ts";
+import { abortable } from "./shared-task.ts";
+import { ShimWatch } from "./shim-watch.ts";
+import { checkVmsForever } from "./vm-check.ts";
+
+/** How long tombstones of stopped sandboxes are kept. */
+const STOP_MEMORY_MS = 24 * 60 * 60 * 1000;
+
+export interface NodeState {
+  /** The kernel's boot id now. */
+  readonly bootId: string;
+  /** PODS_DIR was there when this process started: /run has not been emptied. */
+  readonly podsDirExisted: boolean;
+}
+
+/**
+ * One owner's term over the node: attached to the shim-proxy, recovered, acting. Made while the owner lock is held, ended
+ * by `end` (orderly) or by the death of the process.
+ */
+export class ControlPlane {
+  readonly #deps: SandboxDeps;
+  readonly #session: ProxySession;
+  readonly #node: NodeState;
+  readonly #manager: SandboxManager;
+  readonly #watch: ShimWatch;
+  readonly #ending = new AbortController();
+  readonly #ready = Promise.withResolvers<SandboxManager>();
+  #running: Promise<void> = Promise.resolve();
+  #checking = false;
+
+  constructor(deps: SandboxDeps, session: ProxySession, node: NodeState) {
+    this.#deps = deps;
+    this.#session = session;
+    this.#node = node;
+    this.#manager = new SandboxManager(deps);
+    this.#watch = new ShimWatch(deps, this.#manager);
+    this.#ready.promise.catch(() => undefined);
+  }
+
+  /** The manager, once it has recovered. */
+  ready(signal: AbortSignal): Promise<SandboxManager> {
+    return abortable(this.#ready.promise, signal);
+  }
+
+  /** Begins to attach; what goes wrong is tried again until `end`. */
+  begin(): void {
+    const { clock, journal, log } = this.#deps;
+    journal.forgetStops(clock.wallMs() - STOP_MEMORY_MS);
+    this.#running = this.#session
+      .run(
+        {
+          onAttached: (snapshot, signal) => this.#onAttached(snapshot, signal),
+          onEvent: (event) => this.#onEvent(event),
+          onAbsent: () => this.#resumeDeletesOnly(),
+        },
+        this.#ending.signal,
+      )
+      .catch((error: unknown) => {
+        if (!this.#ending.signal.aborted) log.error("attaching has ended", { error: describeError(error) });
+      });
+  }
+
+  /** Stops acting at journaled points; unanswered calls are left to the next owner. */
+  async end(signal: AbortSignal, closeFrames: () => void): Promise<void> {
+    try {
+      await this.#session.release(signal);
+    } catch (error) {
+      this.#deps.log.warn("the shim-proxy could not be told good-bye", { error: describeError(error) });
+    }
+    closeFrames();
+    this.#ending.abort(unavailable("this control plane is shutting down"));
+    this.#ready.reject(unavailable("this control plane is shutting down"));
+    await this.#manager.shutDown();
+    await this.#running;
+    this.#session.close();
+  }
+
+  async #onAttached(snapshot: ProxySnapshot, signal: AbortSignal): Promise<void> {
+    const { journal } = this.#deps;
+    const nothingKnown = journal.sandboxes().length === 0;
+    const sameBoot =
+      nothingKnown || (journal.meta("boot_id") === this.#node.bootId && this.#node.podsDirExisted);
+    const sameProxy = nothingKnown || journal.meta("proxy_instance") === snapshot.instanceId;
+    const parts = { deps: this.#deps, manager: this.#manager, watch: this.#watch };
+    await reconcile(parts, { snapshot, sameBoot, sameProxy }, signal);
+    // Only now: a crash before this line must come to the same conclusions again.
+    if (journal.meta("boot_id") !== this.#node.bootId) journal.setMeta("boot_id", this.#node.bootId);
+    if (journal.meta("proxy_instance") !== snapshot.instanceId)
+      journal.setMeta("proxy_instance", snapshot.instanceId);
+    this.#ready.resolve(this.#manager);
+    this.#startChecking();
+  }
+
+  #startChecking(): void {
+    if (this.#checking) return;
+    this.#checking = true;
+    void checkVmsForever(this.#deps, this.#ending.signal).catch((error: unknown) => {
+      if (!this.#ending.signal.aborted)
+        this.#deps.log.error("the VM check has ended", { error: describeError(error) });
+    });
+  }
+
+  #onEvent(event: ShimProxyEvent): void {
+    const { log, journal } = this.#deps;
+    const fields = { sandboxId: event.sandboxId };
+    switch (event.kind) {
+      case "caller-left":
+        this.#manager.callerLeft(event.sandboxId, event.method);
+        return;
+      case "owed-stop":
+        void settleOwedStop(
+          { deps: this.#deps, manager: this.#manager, watch: this.#watch },
+          event,
+          this.#ending.signal,
+        ).catch((error: unknown) =>
+          log.error("an owed stop could not be recorded", { ...fields, error: describeError(error) }),
+        );
+        return;
+      case "shim-connections":
+        if (event.open > 0) this.#watch.trust(event.sandboxId);
+        else if (event.ever && journal.sandbox(event.sandboxId)?.phase === "running") {
+          this.#watch.suspect(event.sandboxId, "the shim has closed its agent connections");
+        }
+        return;
+      case "link":
+        if (event.state === "lost")
+          log.error("the link to a VM is given up; the pod ends", { ...fields, reason: event.reason });
+        else log.info(`link is ${event.state}`, { ...fields, reason: event.reason, breaks: event.breaks });
+        return;
+      case "loss":
+        log.warn("a broken link cost the pod something", {
+          ...fields,
+          loss: event.loss,
+          detail: event.detail,
+        });
+        return;
+    }
+  }
+
+  /** Without a proxy nothing is known of the shims, but what is journaled as to be deleted can go. */
+  #resumeDeletesOnly(): void {
+    this.#deps.log.error("no shim-proxy answers; only VMs that are to go are deleted until one does", {});
+    for (const vm of this.#deps.journal.vms()) {
+      if (vm.phase === "deleting") this.#manager.deleteVm(vm.name, vm.vmId);
+    }
+  }
+}

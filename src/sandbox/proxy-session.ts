@@ -1,0 +1,145 @@
+import { describeError, unavailable } from "../errors/index.ts";
+import type { Clock, Log } from "../platform/index.ts";
+import {
+  type LinkTarget,
+  type ProxySnapshot,
+  ShimProxyClient,
+  type ShimProxyControl,
+  type ShimProxyEvent,
+} from "../shim-proxy/index.ts";
+
+/** Pause before the proxy is looked for again, milliseconds. */
+const RETRY_MS = 100;
+/** How long one attempt to reach the proxy may take, milliseconds. */
+const CONNECT_TIMEOUT_MS = 1000;
+
+export interface ProxySessionOptions {
+  readonly controlSocket: string;
+  /** Where this control plane serves the hypervisor services to the proxy. */
+  readonly frameSocket: string;
+  readonly epoch: number;
+  readonly programVersion: string;
+  /** How long to look for a proxy before `onAbsent` is called (once). */
+  readonly waitMs: number;
+}
+
+export interface ProxySessionHandlers {
+  /** Brings journal and proxy together. Events that come meanwhile are kept until it has resolved. */
+  readonly onAttached: (snapshot: ProxySnapshot, signal: AbortSignal) => Promise<void>;
+  readonly onEvent: (event: ShimProxyEvent) => void;
+  /** No proxy answered for `waitMs`. */
+  readonly onAbsent: () => void;
+}
+
+/**
+ * Keeps this control plane attached to the shim-proxy, and is the proxy for the rest of it. While none is attached every
+ * call is answered `unavailable`.
+ */
+export class ProxySession implements ShimProxyControl {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #options: ProxySessionOptions;
+  #client: ShimProxyClient | undefined;
+
+  constructor(deps: { readonly clock: Clock; readonly log: Log }, options: ProxySessionOptions) {
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#options = options;
+  }
+
+  /** Attaches, and again whenever the proxy was lost, until aborted. Rejects when a later owner has attached. */
+  async run(handlers: ProxySessionHandlers, signal: AbortSignal): Promise<void> {
+    const cancelAbsent = this.#clock.schedule(this.#options.waitMs, handlers.onAbsent);
+    try {
+      while (!signal.aborted) {
+        try {
+          await this.#attachOnce(handlers, cancelAbsent, signal);
+        } catch (error) {
+          if (signal.aborted) break;
+          this.#log.debug("no shim-proxy is attached", { error: describeError(error) });
+          await this.#clock.sleep(RETRY_MS, signal);
+        }
+      }
+    } finally {
+      cancelAbsent();
+    }
+  }
+
+  /** Resolves when an attachment that was made has ended. */
+  async #attachOnce(handlers: ProxySessionHandlers, onFound: () => void, signal: AbortSignal): Promise<void> {
+    const lost = Promise.withResolvers<void>();
+    const client = await ShimProxyClient.connect(this.#options.controlSocket, {
+      timeoutMs: CONNECT_TIMEOUT_MS,
+      clock: this.#clock,
+      onLost: (reason) => {
+        this.#log.warn("the shim-proxy is gone; its shims' pods end with it", {
+          error: describeError(reason),
+        });
+        lost.resolve();
+      },
+    });
+    const onAbort = (): void => lost.resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      let early: ShimProxyEvent[] | undefined = [];
+      const snapshot = await client.attach({ ...this.#options, signal }, (event) => {
+        if (early === undefined) handlers.onEvent(event);
+        else early.push(event);
+      });
+      onFound();
+      this.#client = client;
+      this.#log.info("attached to the shim-proxy", {
+        instanceId: snapshot.instanceId,
+        version: snapshot.programVersion,
+      });
+      await handlers.onAttached(snapshot, signal);
+      for (const event of early) handlers.onEvent(event);
+      early = undefined;
+      await lost.promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      if (!signal.aborted) this.#drop(client);
+    }
+  }
+
+  #drop(client: ShimProxyClient): void {
+    if (this.#client === client) this.#client = undefined;
+    client.close();
+  }
+
+  /** An orderly good-bye: calls that are not answered wait for the next owner. Before the frame socket is closed. */
+  async release(signal: AbortSignal): Promise<void> {
+    await this.#client?.release(signal);
+  }
+
+  close(): void {
+    if (this.#client !== undefined) this.#drop(this.#client);
+  }
+
+  async putSandbox(sandboxId: string, dir: string, signal?: AbortSignal): Promise<void> {
+    await this.#attached().putSandbox(sandboxId, dir, signal);
+  }
+
+  async putLink(target: LinkTarget, signal?: AbortSignal): Promise<void> {
+    await this.#attached().putLink(target, signal);
+  }
+
+  async failLink(sandboxId: string, reason: string, signal?: AbortSignal): Promise<void> {
+    await this.#attached().failLink(sandboxId, reason, signal);
+  }
+
+  async closeSandbox(sandboxId: string, signal?: AbortSignal): Promise<void> {
+    await this.#attached().closeSandbox(sandboxId, signal);
+  }
+
+  async ackStop(sandboxId: string, signal?: AbortSignal): Promise<void> {
+    await this.#attached().ackStop(sandboxId, signal);
+  }
+
+  #attached(): ShimProxyClient {
+    if (this.#client !== undefined) return this.#client;
+    throw unavailable(
+      `no shim-proxy is attached (${this.#options.controlSocket}); start "cloud-api-adaptor shim-proxy" on this node`,
+    );
+  }
+}

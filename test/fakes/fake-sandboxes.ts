@@ -1,0 +1,122 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Journal, type JournalHook } from "../../src/journal/index.ts";
+import { Secret, silentLog } from "../../src/platform/index.ts";
+import {
+  type PodRequest,
+  parsePodRequest,
+  type SandboxConfig,
+  type SandboxDeps,
+  SandboxManager,
+} from "../../src/sandbox/index.ts";
+import { DEFAULT_TLS_PROFILE } from "../../src/tls/index.ts";
+import { FakeClock } from "./fake-clock.ts";
+import { FakeNode, FakeProxy } from "./fake-node.ts";
+import { FakeProvider } from "./fake-provider.ts";
+
+const CONFIG: SandboxConfig = {
+  podsDir: "/run/peerpod/pods",
+  limit: 10,
+  limitWaitMs: 30_000,
+  reservationMs: 600_000,
+  vxlanMinId: 555_000,
+  forwarderPort: 15_150,
+  proxyTimeoutMs: 300_000,
+  tls: { mode: "per-vm" },
+  tlsProfile: DEFAULT_TLS_PROFILE,
+  tlsSkipVerify: false,
+  globalInitdata: undefined,
+  scratchSpace: false,
+  externalNetworkViaPodVm: false,
+  owner: { clusterId: "cluster-1", nodeName: "node-1" },
+  deleteAttemptMs: 600_000,
+  deleteRetryMaxMs: 300_000,
+  orphanGraceMs: 60_000,
+  vmCheckIntervalMs: 30_000,
+};
+
+/** A node with everything in memory but the journal, which is real; its control plane can end and begin again. */
+export class FakeSandboxes implements Disposable {
+  readonly clock: FakeClock = new FakeClock();
+  readonly cloud: FakeProvider = new FakeProvider();
+  readonly node: FakeNode = new FakeNode();
+  readonly proxy: FakeProxy = new FakeProxy();
+  readonly config: SandboxConfig;
+  readonly #stateDir = mkdtempSync(join(tmpdir(), "sandboxes-"));
+  readonly #hook: JournalHook | undefined;
+  journal: Journal;
+  deps: SandboxDeps;
+  manager: SandboxManager;
+
+  constructor(config: Partial<SandboxConfig> = {}, hook?: JournalHook) {
+    this.config = { ...CONFIG, ...config };
+    this.#hook = hook;
+    this.journal = this.#open();
+    this.deps = this.#makeDeps();
+    this.manager = new SandboxManager(this.deps);
+  }
+
+  #open(): Journal {
+    return Journal.open({
+      stateDir: this.#stateDir,
+      clock: this.clock,
+      ...(this.#hook === undefined ? {} : { hook: this.#hook }),
+    });
+  }
+
+  #makeDeps(): SandboxDeps {
+    return {
+      clock: this.clock,
+      log: silentLog,
+      journal: this.journal,
+      provider: this.cloud,
+      networking: this.node,
+      proxy: this.proxy,
+      files: this.node,
+      issueIdentity: async (serverName) => ({
+        serverName,
+        caPem: "ca",
+        serverCertPem: "server-cert",
+        serverKeyPem: new Secret("server-key"),
+        clientCertPem: "client-cert",
+        clientKeyPem: new Secret("client-key"),
+      }),
+      config: this.config,
+    };
+  }
+
+  /** Ends the control plane in an orderly way and makes the next one over the same journal. */
+  async restart(): Promise<void> {
+    await this.manager.shutDown();
+    this.journal.close();
+    this.journal = this.#open();
+    this.deps = this.#makeDeps();
+    this.manager = new SandboxManager(this.deps);
+  }
+
+  request(id: string, pod = `pod-${id}`): PodRequest {
+    return parsePodRequest(
+      id,
+      { "io.kubernetes.cri.sandbox-name": pod, "io.kubernetes.cri.sandbox-namespace": "default" },
+      `/run/netns/${id}`,
+    );
+  }
+
+  /** Everything that exists outside the journal and must have an owner. */
+  residue(): readonly string[] {
+    return [
+      ...[...this.cloud.vms.keys()].map((name) => `vm ${name}`),
+      ...[...this.node.tunnels].map((plan) => `tunnel ${plan}`),
+      ...[...this.node.dirs].map((dir) => `dir ${dir}`),
+      ...[...this.proxy.sandboxes.keys()].map((id) => `socket ${id}`),
+      ...this.journal.sandboxes().map((s) => `sandbox ${s.id} ${s.phase}`),
+      ...this.journal.vms().map((vm) => `vm row ${vm.name} ${vm.phase}`),
+    ];
+  }
+
+  [Symbol.dispose](): void {
+    this.journal.close();
+    rmSync(this.#stateDir, { recursive: true, force: true });
+  }
+}
