@@ -33,6 +33,9 @@ export interface ServerShared {
   onCallEnded?(call: EndedCall): void;
 }
 
+/** Requests started before the event loop runs: answers get their turn to fill the queue, other connections theirs. */
+const MAX_BURST = 64;
+
 const NO_PAYLOAD = new Uint8Array(0);
 
 /** The server's side of one connection: requests in, answers in whatever order they are ready. */
@@ -44,6 +47,7 @@ export class ServerConnection {
   readonly #closed: AbortController = new AbortController();
   #requestBytes = 0;
   #lastStreamId = 0;
+  #burst = 0;
   #draining = false;
   #onRoom: (() => void)[] = [];
   #idle: PromiseWithResolvers<void> | undefined;
@@ -203,8 +207,10 @@ export class ServerConnection {
   /** Undefined if the next request may come at once; else when it may. That wait is what pauses reading. */
   #roomForMore(): Promise<void> | undefined {
     if (this.#full) return new Promise((resolve) => this.#onRoom.push(resolve));
-    if (this.#connection.hasRoom) return undefined;
-    return this.#connection.room().catch(closedMeanwhile);
+    if (!this.#connection.hasRoom) return this.#connection.room().catch(closedMeanwhile);
+    if (++this.#burst < MAX_BURST) return undefined;
+    this.#burst = 0;
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   #succeed(streamId: number, payload: Uint8Array): Promise<void> {
