@@ -1,0 +1,272 @@
+import { CaaError, describeError, networkFailed } from "../errors/index.ts";
+import type { Exec, Log } from "../platform/index.ts";
+import {
+  batchAnswers,
+  type Filter,
+  type Link,
+  parseFilters,
+  parseLinks,
+  parseQdiscs,
+} from "./iproute-json.ts";
+import { checkNamespace, inNamespace, namespaceExists, runNet } from "./namespace.ts";
+import type { TunnelPlan } from "./plan.ts";
+import { addRules, findRules, removeRules } from "./rules.ts";
+
+/** The kernel effects, in their order. */
+export const TUNNEL_STEPS = [
+  "add-rules",
+  "add-device",
+  "add-redirects",
+  "remove-redirects",
+  "remove-device",
+  "remove-rules",
+] as const;
+export type TunnelStep = (typeof TUNNEL_STEPS)[number];
+
+export interface TunnelDeps {
+  readonly exec: Exec;
+  readonly log: Log;
+  /** Told of each step; what it throws ends the work there. For tests that stop in between. */
+  readonly onStep?: (step: TunnelStep, phase: "before" | "after") => void | Promise<void>;
+}
+
+/**
+ * Makes the node's end of a pod's tunnel as the Go adaptor does (pkg/podnetwork/tunneler/vxlan): NOTRACK rules, a VXLAN device in the
+ * pod's namespace whose packets travel in the node's, and redirection between it and the pod's interface, whose own address then
+ * answers no more. Looks before each step, so it may be repeated after a crash anywhere. Throws `network` or `invalid-request`;
+ * the caller then undoes what was done with `tearDownTunnel`.
+ */
+export async function setUpTunnel(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  const { exec } = deps;
+  await checkNamespace(plan.netns);
+  await step(deps, "add-rules", () => addRules(exec, plan, signal));
+  await step(deps, "add-device", () => addDevice(exec, plan, signal));
+  await step(deps, "add-redirects", () => addRedirects(exec, plan, signal));
+}
+
+/**
+ * Removes what `setUpTunnel` made, or as much of it as there is, and nothing else: a device of another id, port or remote stays, and
+ * so do redirections with it. Does all it can before it throws `network`. Repeating it, and a namespace that is gone, are fine.
+ */
+export async function tearDownTunnel(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  const failures: unknown[] = [];
+  for (const part of [removeFromNamespace, removeFromNode]) {
+    try {
+      await part(deps, plan, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push(error);
+    }
+  }
+  if (failures.length === 1)
+    throw failures[0] instanceof Error ? failures[0] : networkFailed(String(failures[0]));
+  if (failures.length > 1) {
+    throw networkFailed(failures.map(describeError).join("; "), { cause: new AggregateError(failures) });
+  }
+}
+
+/** What there is of a plan now, for people; empty when nothing is left. Changes nothing. */
+export async function tunnelResidue(
+  deps: Pick<TunnelDeps, "exec">,
+  plan: TunnelPlan,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { exec } = deps;
+  const rules = (await findRules(exec, plan, signal)).map((rule) => `iptables raw: ${rule}`);
+  if (!(await namespaceExists(plan.netns))) return rules;
+  const links = await readLinks(exec, plan, signal);
+  const device = links.find((link) => isPlanned(link, plan));
+  const redirects = await Promise.all(
+    [plan.podInterface, ...(device ? [plan.device] : [])]
+      .filter((name) => links.some((link) => link.ifname === name))
+      .map(async (name) =>
+        (await readIngress(exec, plan, name, signal)).exists ? [`ingress qdisc on ${name}`] : [],
+      ),
+  );
+  return [...rules, ...(device ? [`device ${plan.device} in ${plan.netns}`] : []), ...redirects.flat()];
+}
+
+async function step(deps: TunnelDeps, name: TunnelStep, work: () => Promise<void>): Promise<void> {
+  await deps.onStep?.(name, "before");
+  await work();
+  deps.log.debug("pod network step done", { step: name });
+  await deps.onStep?.(name, "after");
+}
+
+async function addDevice(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  const links = await readLinks(exec, plan, signal);
+  if (!links.some((link) => link.ifname === plan.podInterface)) {
+    throw networkFailed(`the pod's interface ${plan.podInterface} is no longer in ${plan.netns}`);
+  }
+  const existing = links.find((link) => link.ifname === plan.device);
+  if (existing && isPlanned(existing, plan)) return;
+  if (existing) {
+    throw networkFailed(
+      `${plan.netns} already has a device ${plan.device} that is not this tunnel's (VXLAN ${plan.vxlanId} to ${plan.remoteAddress}:${plan.vxlanPort}); remove it`,
+    );
+  }
+  // Made in the pod's namespace and up at once, by one request: its packets still travel in the namespace of this process. Moving it
+  // there afterwards, as Go does, has the same result with names that collide and a rest that a crash leaves on the node.
+  const vxlan = [
+    "type",
+    "vxlan",
+    "id",
+    `${plan.vxlanId}`,
+    "remote",
+    plan.remoteAddress,
+    "dstport",
+    `${plan.vxlanPort}`,
+    "nolearning",
+  ];
+  await runNet(
+    exec,
+    {
+      argv: ["ip", "link", "add", "name", plan.device, "up", "netns", plan.netns, ...vxlan],
+      purpose: `add VXLAN ${plan.vxlanId} to ${plan.remoteAddress}:${plan.vxlanPort} in ${plan.netns}`,
+    },
+    signal,
+  );
+}
+
+async function addRedirects(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  const directions = [
+    { from: plan.podInterface, to: plan.device },
+    { from: plan.device, to: plan.podInterface },
+  ];
+  const lines: string[] = [];
+  for (const { from, to } of directions) {
+    const ingress = await readIngress(exec, plan, from, signal);
+    if (!ingress.exists) lines.push(`qdisc add dev ${from} ingress`);
+    if (!ingress.filters.some((filter) => redirectsTo(filter, to))) {
+      lines.push(
+        `filter add dev ${from} parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev ${to}`,
+      );
+    }
+  }
+  if (lines.length === 0) return;
+  await runNet(
+    exec,
+    {
+      argv: inNamespace(plan.netns, "tc", "-batch", "-"),
+      input: `${lines.join("\n")}\n`,
+      purpose: `redirect between ${plan.podInterface} and ${plan.device} in ${plan.netns}`,
+    },
+    signal,
+  );
+}
+
+async function removeFromNamespace(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  if (!(await namespaceExists(plan.netns))) return;
+  try {
+    const links = await readLinks(deps.exec, plan, signal);
+    const device = links.find((link) => link.ifname === plan.device);
+    if (device && !isPlanned(device, plan)) {
+      deps.log.warn(`${plan.device} in ${plan.netns} is not this tunnel's and is left alone`);
+      return;
+    }
+    await step(deps, "remove-redirects", () => removeRedirect(deps.exec, plan, links, signal));
+    await step(deps, "remove-device", () => removeDevice(deps.exec, plan, device, signal));
+  } catch (error) {
+    // The runtime may remove the namespace, and with it all that we look for, at any time.
+    if (error instanceof CaaError && !(await namespaceExists(plan.netns))) return;
+    throw error;
+  }
+}
+
+const removeFromNode = (deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> =>
+  step(deps, "remove-rules", () => removeRules(deps.exec, plan, signal));
+
+/** From the pod's own interface; what is on the VXLAN device goes with it. Filters that are not ours stay, and the qdisc with them. */
+async function removeRedirect(
+  exec: Exec,
+  plan: TunnelPlan,
+  links: readonly Link[],
+  signal: AbortSignal,
+): Promise<void> {
+  const dev = plan.podInterface;
+  if (!links.some((link) => link.ifname === dev)) return;
+  const { exists, filters } = await readIngress(exec, plan, dev, signal);
+  if (!exists) return;
+  const acting = filters.filter((filter) => filter.options.actions.length > 0);
+  const ours = acting.filter(
+    (filter) => redirectsTo(filter, plan.device) || redirectsTo(filter, DEVICE_IS_GONE),
+  );
+  const lines =
+    ours.length === acting.length
+      ? [`qdisc del dev ${dev} ingress`]
+      : ours.map(
+          (filter) =>
+            `filter del dev ${dev} parent ffff: protocol all pref ${filter.pref} handle ${filter.options.fh} u32`,
+        );
+  if (lines.length === 0) return;
+  await runNet(
+    exec,
+    {
+      argv: inNamespace(plan.netns, "tc", "-batch", "-"),
+      input: `${lines.join("\n")}\n`,
+      purpose: `remove the redirection of ${dev} in ${plan.netns}`,
+    },
+    signal,
+  );
+}
+
+async function removeDevice(
+  exec: Exec,
+  plan: TunnelPlan,
+  device: Link | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!device) return;
+  const argv = inNamespace(plan.netns, "ip", "link", "delete", "dev", plan.device);
+  await runNet(exec, { argv, purpose: `delete ${plan.device} in ${plan.netns}` }, signal);
+}
+
+async function readLinks(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<readonly Link[]> {
+  const argv = inNamespace(plan.netns, "ip", "-json", "-details", "link", "show");
+  return parseLinks(await runNet(exec, { argv, purpose: `read the interfaces of ${plan.netns}` }, signal));
+}
+
+function isPlanned(link: Link, plan: TunnelPlan): boolean {
+  const { info_kind: kind, info_data: data } = link.linkinfo;
+  return (
+    link.ifname === plan.device &&
+    kind === "vxlan" &&
+    data.id === plan.vxlanId &&
+    data.port === plan.vxlanPort &&
+    data.remote === plan.remoteAddress
+  );
+}
+
+interface Ingress {
+  /** Whether the interface has an ingress qdisc. */
+  readonly exists: boolean;
+  readonly filters: readonly Filter[];
+}
+
+async function readIngress(exec: Exec, plan: TunnelPlan, dev: string, signal: AbortSignal): Promise<Ingress> {
+  const argv = inNamespace(plan.netns, "tc", "-json", "-batch", "-");
+  const input = `qdisc show dev ${dev}\nfilter show dev ${dev} parent ffff:\n`;
+  const output = await runNet(
+    exec,
+    { argv, input, purpose: `read the filters of ${dev} in ${plan.netns}` },
+    signal,
+  );
+  const [qdiscs = "", filters = ""] = batchAnswers(output, 2, "tc");
+  return {
+    exists: parseQdiscs(qdiscs).some((qdisc) => qdisc.kind === "ingress"),
+    filters: parseFilters(filters),
+  };
+}
+
+/** What tc prints as the target of a redirection whose device was deleted. */
+const DEVICE_IS_GONE = "*";
+
+const redirectsTo = (filter: Filter, dev: string): boolean =>
+  filter.kind === "u32" &&
+  filter.options.actions.some(
+    (action) =>
+      action.kind === "mirred" &&
+      action.mirred_action === "redirect" &&
+      action.direction === "egress" &&
+      action.to_dev === dev,
+  );
