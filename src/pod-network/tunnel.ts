@@ -76,14 +76,14 @@ export async function tunnelResidue(
   if (!(await namespaceExists(plan.netns))) return rules;
   const links = await readLinks(exec, plan, signal);
   const device = links.find((link) => isPlanned(link, plan));
-  const redirects = await Promise.all(
-    [plan.podInterface, ...(device ? [plan.device] : [])]
-      .filter((name) => links.some((link) => link.ifname === name))
-      .map(async (name) =>
-        (await readIngress(exec, plan, name, signal)).exists ? [`ingress qdisc on ${name}`] : [],
-      ),
+  const present = [plan.podInterface, ...(device ? [plan.device] : [])].filter((name) =>
+    links.some((link) => link.ifname === name),
   );
-  return [...rules, ...(device ? [`device ${plan.device} in ${plan.netns}`] : []), ...redirects.flat()];
+  const ingress = await readIngress(exec, plan, present, signal);
+  const redirects = present
+    .filter((_, index) => ingress[index]?.exists)
+    .map((name) => `ingress qdisc on ${name}`);
+  return [...rules, ...(device ? [`device ${plan.device} in ${plan.netns}`] : []), ...redirects];
 }
 
 async function step(deps: TunnelDeps, name: TunnelStep, work: () => Promise<void>): Promise<void> {
@@ -133,16 +133,20 @@ async function addRedirects(exec: Exec, plan: TunnelPlan, signal: AbortSignal): 
     { from: plan.podInterface, to: plan.device },
     { from: plan.device, to: plan.podInterface },
   ];
-  const lines: string[] = [];
-  for (const { from, to } of directions) {
-    const ingress = await readIngress(exec, plan, from, signal);
-    if (!ingress.exists) lines.push(`qdisc add dev ${from} ingress`);
-    if (!ingress.filters.some((filter) => redirectsTo(filter, to))) {
-      lines.push(
-        `filter add dev ${from} parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev ${to}`,
-      );
-    }
-  }
+  const ingress = await readIngress(
+    exec,
+    plan,
+    directions.map(({ from }) => from),
+    signal,
+  );
+  const lines = directions.flatMap(({ from, to }, index) => [
+    ...(ingress[index]?.exists ? [] : [`qdisc add dev ${from} ingress`]),
+    ...(ingress[index]?.filters.some((filter) => redirectsTo(filter, to))
+      ? []
+      : [
+          `filter add dev ${from} parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev ${to}`,
+        ]),
+  ]);
   if (lines.length === 0) return;
   await runNet(
     exec,
@@ -185,9 +189,9 @@ async function removeRedirect(
 ): Promise<void> {
   const dev = plan.podInterface;
   if (!links.some((link) => link.ifname === dev)) return;
-  const { exists, filters } = await readIngress(exec, plan, dev, signal);
-  if (!exists) return;
-  const acting = filters.filter((filter) => filter.options.actions.length > 0);
+  const [ingress] = await readIngress(exec, plan, [dev], signal);
+  if (!ingress?.exists) return;
+  const acting = ingress.filters.filter((filter) => filter.options.actions.length > 0);
   const ours = acting.filter(
     (filter) => redirectsTo(filter, plan.device) || redirectsTo(filter, DEVICE_IS_GONE),
   );
@@ -243,19 +247,26 @@ interface Ingress {
   readonly filters: readonly Filter[];
 }
 
-async function readIngress(exec: Exec, plan: TunnelPlan, dev: string, signal: AbortSignal): Promise<Ingress> {
+/** The ingress side of each of `devices`, which must exist, in their order. */
+async function readIngress(
+  exec: Exec,
+  plan: TunnelPlan,
+  devices: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly Ingress[]> {
+  if (devices.length === 0) return [];
   const argv = inNamespace(plan.netns, "tc", "-json", "-batch", "-");
-  const input = `qdisc show dev ${dev}\nfilter show dev ${dev} parent ffff:\n`;
-  const output = await runNet(
-    exec,
-    { argv, input, purpose: `read the filters of ${dev} in ${plan.netns}` },
-    signal,
+  const input = devices.map((dev) => `qdisc show dev ${dev}\nfilter show dev ${dev} parent ffff:\n`).join("");
+  const purpose = `read the filters of ${devices.join(" and ")} in ${plan.netns}`;
+  const answers = batchAnswers(
+    await runNet(exec, { argv, input, purpose }, signal),
+    devices.length * 2,
+    "tc",
   );
-  const [qdiscs = "", filters = ""] = batchAnswers(output, 2, "tc");
-  return {
-    exists: parseQdiscs(qdiscs).some((qdisc) => qdisc.kind === "ingress"),
-    filters: parseFilters(filters),
-  };
+  return devices.map((_, index) => ({
+    exists: parseQdiscs(answers[index * 2] ?? "").some((qdisc) => qdisc.kind === "ingress"),
+    filters: parseFilters(answers[index * 2 + 1] ?? ""),
+  }));
 }
 
 /** What tc prints as the target of a redirection whose device was deleted. */
