@@ -1,0 +1,339 @@
+import { isCaaError } from "../errors/index.ts";
+import { VersionCheckResponse } from "../gen/agent/health.ts";
+import type { Clock } from "../platform/index.ts";
+import { decodeResponse, encodeRequest, type Frame, FrameConnection, FrameType } from "../ttrpc/index.ts";
+import type { ShimProxyLimits } from "./limits.ts";
+import type { VmStream } from "./vm-dialler.ts";
+
+/** Who sends over a link. */
+export interface LinkUser {
+  /** The link can be used (again). */
+  onUp(): void;
+  /** The link broke: nothing that was sent will be answered. */
+  onDown(reason: string): void;
+  /** The answer to what was sent under `id`. The promise is back-pressure. */
+  onAnswer(id: number, frame: Frame): void | Promise<void>;
+}
+
+/** What a link needs of its sandbox. */
+export interface LinkHost {
+  readonly clock: Clock;
+  readonly limits: ShimProxyLimits;
+  /** Whether this VM's agent has ever answered: from then on silence means a break, and a new connection is tried out first. */
+  agentKnown(): boolean;
+  /** One attempt to connect. */
+  dial(signal: AbortSignal): Promise<VmStream>;
+  /** An attempt failed; false ends the link. */
+  dialFailed(link: HeldLink, error: unknown): boolean;
+  linkUp(link: HeldLink): void;
+  linkDown(link: HeldLink, reason: string): void;
+  /** The agent, not only its forwarder, has answered something. */
+  agentAnswered(): void;
+  agentVersion(version: string): void;
+}
+
+/** What was sent under an id. */
+export interface Sent {
+  readonly id: number;
+  /** Undefined: written at once. Else resolves when written, rejects when the link broke before that. */
+  readonly waiting: Promise<void> | undefined;
+}
+
+type OwnCall = "version" | "check";
+
+const NO_BYTES = new Uint8Array(0);
+const ownRequest = (method: "Version" | "Check"): Buffer =>
+  encodeRequest({ service: "grpc.Health", method, payload: NO_BYTES, timeoutNano: 0n, metadata: [] });
+/** Ids are unsigned 32 bit; a connection that used them up is made anew. */
+const MAX_STREAM_ID = 0xffff_fffd;
+
+/** One connection to the forwarder, and what is under way on it. */
+interface Attempt {
+  readonly connection: FrameConnection;
+  readonly vm: VmStream;
+  readonly ownCalls: Map<number, OwnCall>;
+  /** Forwarded and own Checks that were not answered, by id, with the time when they were sent. */
+  readonly checks: Map<number, number>;
+  readonly ended: PromiseWithResolvers<string>;
+  /** Resolves when the agent has answered anything. */
+  readonly answered: PromiseWithResolvers<void>;
+  nextId: number;
+  lastHeardMs: number;
+  /** Bytes read and bytes still to be written when we last looked: changes below the level of frames. */
+  bytesHeard: number;
+  bytesQueued: number;
+  /** Answers that wait because the shim does not read; our own doing, so silence means nothing meanwhile. */
+  stalled: number;
+}
+
+/**
+ * A connection to a VM's forwarder that is made again whenever it breaks, until `close`. A break is a close, or a Check
+ * that stays unanswered while nothing else is heard. Ids are the link's own, so that its Checks travel, and keep the way
+ * open, on the very connection that carries the shim's calls.
+ */
+export class HeldLink {
+  readonly #host: LinkHost;
+  readonly #closing: AbortController = new AbortController();
+  #user: LinkUser | undefined;
+  #attempt: Attempt | undefined;
+  #up = false;
+  #everUp = false;
+  #failures = 0;
+  #cancelWatch: (() => void) | undefined;
+
+  constructor(host: LinkHost) {
+    this.#host = host;
+  }
+
+  /** Whether something can be sent now. */
+  get isUp(): boolean {
+    return this.#up;
+  }
+
+  /** Whether it ought to be up and is not. */
+  get isDown(): boolean {
+    return !this.#up && (this.#everUp || this.#failures > 0);
+  }
+
+  get closed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  /** Gives the link to its user; calls `onUp` at once if it is up. */
+  adopt(user: LinkUser): void {
+    this.#user = user;
+    if (this.#up) user.onUp();
+  }
+
+  /** Dials, and dials again after every break, until `close`. */
+  async run(): Promise<void> {
+    while (!this.closed) {
+      const vm = await this.#dial();
+      if (vm === undefined) return;
+      const attempt = this.#begin(vm);
+      const reason = await this.#serve(attempt);
+      this.#attempt = undefined;
+      this.#cancelWatch?.();
+      attempt.connection.destroy();
+      if (this.closed) return;
+      this.#failures++;
+      this.#leaveUp(reason);
+      if (this.#failures > 1) await this.#pause();
+    }
+  }
+
+  /** Ends it. Nothing is called any more. */
+  close(): void {
+    if (this.closed) return;
+    this.#user = undefined;
+    this.#up = false;
+    this.#closing.abort();
+    this.#cancelWatch?.();
+    this.#attempt?.connection.destroy();
+  }
+
+  /** Drops the connection and dials again. */
+  drop(reason: string): void {
+    this.#attempt?.ended.resolve(reason);
+  }
+
+  /** Sends a request under an id of the link. Only while it is up. `isCheck`: its answer is a sign of life to wait for. */
+  send(data: Uint8Array, isCheck: boolean): Sent | undefined {
+    const attempt = this.#attempt;
+    if (attempt === undefined || !this.#up) return undefined;
+    return this.#send(attempt, data, isCheck);
+  }
+
+  async #dial(): Promise<VmStream | undefined> {
+    for (;;) {
+      try {
+        const vm = await this.#host.dial(this.#closing.signal);
+        if (!this.closed) return vm;
+        vm.stream.destroy();
+        return undefined;
+      } catch (error) {
+        if (this.closed) return undefined;
+        this.#failures++;
+        if (!this.#host.dialFailed(this, error)) {
+          this.close();
+          return undefined;
+        }
+        await this.#pause();
+      }
+      if (this.closed) return undefined;
+    }
+  }
+
+  async #pause(): Promise<void> {
+    const { clock, limits } = this.#host;
+    const delayMs = Math.min(limits.redialMaxMs, limits.redialMinMs * 2 ** Math.min(this.#failures - 1, 16));
+    try {
+      await clock.sleep(delayMs, this.#closing.signal);
+    } catch (error) {
+      if (!this.closed) throw error;
+    }
+  }
+
+  #begin(vm: VmStream): Attempt {
+    const { clock, limits } = this.#host;
+    const attempt: Attempt = {
+      vm,
+      connection: new FrameConnection(
+        vm.stream,
+        {
+          onFrame: (frame) => this.#onFrame(attempt, frame),
+          onClose: (reason) => attempt.ended.resolve(reason.error.message),
+        },
+        { maxQueuedBytes: limits.maxQueuedBytes, clock },
+      ),
+      ownCalls: new Map(),
+      checks: new Map(),
+      ended: Promise.withResolvers(),
+      answered: Promise.withResolvers(),
+      nextId: 1,
+      lastHeardMs: clock.monotonicMs(),
+      bytesHeard: vm.bytesRead(),
+      bytesQueued: 0,
+      stalled: 0,
+    };
+    this.#attempt = attempt;
+    this.#sendOwn(attempt, "version");
+    return attempt;
+  }
+
+  /** Until the connection is over; resolves with why. */
+  async #serve(attempt: Attempt): Promise<string> {
+    if (this.#host.agentKnown()) {
+      const failure = await this.#tryOut(attempt);
+      if (failure !== undefined) return failure;
+    } else {
+      void attempt.answered.promise.then(() => {
+        this.#failures = 0;
+      });
+    }
+    if (this.closed) return "closed";
+    this.#up = true;
+    this.#everUp = true;
+    if (this.#host.agentKnown()) this.#failures = 0;
+    this.#watch(attempt);
+    this.#host.linkUp(this);
+    this.#user?.onUp();
+    return attempt.ended.promise;
+  }
+
+  /** The forwarder accepts while its agent hangs, so a connection counts only once the agent has answered on it. */
+  async #tryOut(attempt: Attempt): Promise<string | undefined> {
+    const { clock, limits } = this.#host;
+    const silent = Promise.withResolvers<string>();
+    const cancel = clock.schedule(limits.checkTimeoutMs, () =>
+      silent.resolve(`the agent gave no answer within ${limits.checkTimeoutMs} ms on a new connection`),
+    );
+    try {
+      return await Promise.race([
+        attempt.answered.promise.then(() => undefined),
+        attempt.ended.promise,
+        silent.promise,
+      ]);
+    } finally {
+      cancel();
+    }
+  }
+
+  #leaveUp(reason: string): void {
+    if (!this.#up) return;
+    this.#up = false;
+    this.#host.linkDown(this, reason);
+    this.#user?.onDown(reason);
+  }
+
+  #send(attempt: Attempt, data: Uint8Array, isCheck: boolean): Sent {
+    const id = attempt.nextId;
+    attempt.nextId += 2;
+    if (attempt.nextId > MAX_STREAM_ID) this.drop("the connection's stream ids are used up");
+    if (isCheck) attempt.checks.set(id, this.#host.clock.monotonicMs());
+    const { connection } = attempt;
+    const atOnce = connection.hasRoom;
+    const accepted = connection.send({ streamId: id, type: FrameType.Request, flags: 0, data });
+    if (atOnce) accepted.catch(() => undefined); // It was written; what comes of it shows in onDown.
+    return { id, waiting: atOnce ? undefined : accepted };
+  }
+
+  #sendOwn(attempt: Attempt, call: OwnCall): void {
+    const sent = this.#send(attempt, ownRequest(call === "version" ? "Version" : "Check"), call === "check");
+    attempt.ownCalls.set(sent.id, call);
+    sent.waiting?.catch(() => undefined);
+  }
+
+  #onFrame(attempt: Attempt, frame: Frame): void | Promise<void> {
+    attempt.lastHeardMs = this.#host.clock.monotonicMs();
+    attempt.bytesHeard = attempt.vm.bytesRead();
+    if (frame.type !== FrameType.Response) return;
+    attempt.checks.delete(frame.streamId);
+    this.#host.agentAnswered();
+    attempt.answered.resolve();
+    const own = attempt.ownCalls.get(frame.streamId);
+    if (own !== undefined) {
+      attempt.ownCalls.delete(frame.streamId);
+      if (own === "version") this.#host.agentVersion(versionOf(frame));
+      return;
+    }
+    const pushed = this.#user?.onAnswer(frame.streamId, frame);
+    if (pushed === undefined) return;
+    attempt.stalled++;
+    return pushed.finally(() => {
+      attempt.stalled--;
+      attempt.lastHeardMs = this.#host.clock.monotonicMs();
+    });
+  }
+
+  /** Looks again when the next thing is due: a Check of our own on an idle link, or the verdict on an unanswered one. */
+  #watch(attempt: Attempt): void {
+    const { clock, limits } = this.#host;
+    const heardMs = attempt.lastHeardMs;
+    const [oldestCheckMs] = attempt.checks.values();
+    const dueMs =
+      oldestCheckMs === undefined
+        ? heardMs + limits.checkIdleMs
+        : Math.max(oldestCheckMs, heardMs) + limits.checkTimeoutMs;
+    this.#cancelWatch = clock.schedule(Math.max(1, dueMs - clock.monotonicMs()), () => {
+      if (this.#attempt !== attempt || this.closed) return;
+      this.#judge(attempt);
+      this.#watch(attempt);
+    });
+  }
+
+  #judge(attempt: Attempt): void {
+    const { clock, limits } = this.#host;
+    const nowMs = clock.monotonicMs();
+    if (showsLife(attempt)) attempt.lastHeardMs = nowMs;
+    const [oldestCheckMs] = attempt.checks.values();
+    if (!this.#host.agentKnown()) attempt.lastHeardMs = nowMs;
+    else if (oldestCheckMs === undefined) {
+      if (nowMs - attempt.lastHeardMs >= limits.checkIdleMs) this.#sendOwn(attempt, "check");
+    } else if (nowMs - Math.max(oldestCheckMs, attempt.lastHeardMs) >= limits.checkTimeoutMs) {
+      attempt.ended.resolve(`a health check was not answered within ${limits.checkTimeoutMs} ms`);
+    }
+  }
+}
+
+/** A long frame on its slow way in or out, or a shim that does not read: alive, though no answer came. */
+function showsLife(attempt: Attempt): boolean {
+  const read = attempt.vm.bytesRead();
+  const queued = attempt.connection.queuedBytes;
+  const alive = read !== attempt.bytesHeard || queued < attempt.bytesQueued || attempt.stalled > 0;
+  attempt.bytesHeard = read;
+  attempt.bytesQueued = queued;
+  return alive;
+}
+
+/** The agent's version, or "" for an agent that does not tell. */
+function versionOf(frame: Frame): string {
+  try {
+    return VersionCheckResponse.decode(decodeResponse(frame.data).payload).agentVersion;
+  } catch {
+    return "";
+  }
+}
+
+/** Whether a failed dial need not be repeated. */
+export const isFinal = (error: unknown): boolean => isCaaError(error, "unauthorised");

@@ -1,0 +1,41 @@
+import { StopVMRequest } from "../gen/hypervisor/hypervisor.ts";
+import type { RequestEnvelope } from "../ttrpc/index.ts";
+
+/** A hypervisor call that was not answered yet. */
+export interface HypervisorCall {
+  readonly streamId: number;
+  readonly method: string;
+  /** Of CreateVM, StartVM and StopVM; empty for the others and for a request that does not say. */
+  readonly sandboxId: string;
+  readonly data: Buffer;
+  /** On the monotonic clock. */
+  readonly deadlineMs: number | undefined;
+  /** Owners that died while they worked on it. */
+  deaths: number;
+  /** Whether some owner has had it. */
+  everDelivered: boolean;
+  /** Whether it is with the owner of the connection's upstream now. */
+  delivered: boolean;
+  cancelTimer: (() => void) | undefined;
+}
+
+const SERVICE = "hypervisor.Hypervisor";
+const METHODS_WITH_ID: readonly string[] = ["CreateVM", "StartVM", "StopVM"];
+/** Longer ones are no sandbox ids (the CRI's have 64); they are passed on and not remembered. */
+const MAX_ID_BYTES = 256;
+
+/** The sandbox that a request is about, or "". */
+export function sandboxIdOf(request: RequestEnvelope): string {
+  if (request.service !== SERVICE || !METHODS_WITH_ID.includes(request.method)) return "";
+  try {
+    // The id is field 1 of all three messages.
+    const { id } = StopVMRequest.decode(request.payload);
+    return Buffer.byteLength(id) <= MAX_ID_BYTES ? id : "";
+  } catch {
+    return "";
+  }
+}
+
+/** Whether losing this call would lose a VM. */
+export const isStop = (call: { readonly method: string; readonly sandboxId: string }): boolean =>
+  call.method === "StopVM" && call.sandboxId !== "";

@@ -1,0 +1,186 @@
+import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { createSecureContext, type SecureContext, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { describeError, invalidRequest, unauthorised, unavailable } from "../errors/index.ts";
+import { type Clock, Secret } from "../platform/index.ts";
+import { type TlsProfile, tlsClientOptions } from "../tls/index.ts";
+import type { ShimProxyLimits } from "./limits.ts";
+
+/** What is kept of a TLS profile: the keys are inside the context only, where nothing can read them back. */
+export interface TlsCredentials {
+  readonly context: SecureContext;
+  readonly serverName: string;
+  readonly skipVerify: boolean;
+}
+
+export interface TlsMaterial {
+  readonly profile: TlsProfile;
+  readonly serverName: string;
+  readonly clientKeyPem: Buffer;
+  readonly clientCertPem: string;
+  readonly caPem: string;
+  readonly skipVerify: boolean;
+}
+
+/** Throws `invalid-request` for keys or certificates that do not parse. Keeps no reference to the key's bytes. */
+export function makeCredentials(material: TlsMaterial): TlsCredentials {
+  const { serverName, skipVerify } = material;
+  try {
+    const options = tlsClientOptions({ ...material, clientKeyPem: new Secret("") });
+    return {
+      context: createSecureContext({ ...options, key: material.clientKeyPem }),
+      serverName,
+      skipVerify,
+    };
+  } catch (cause) {
+    throw invalidRequest(
+      `the TLS key, certificate or CA for ${serverName} cannot be used: ${describeError(cause)}`,
+      { cause },
+    );
+  }
+}
+
+export interface VmAddress {
+  readonly address: string;
+  readonly port: number;
+  /** Absent: plain TCP. */
+  readonly tls: TlsCredentials | undefined;
+}
+
+/** A connection to a VM's forwarder, with a count of what came in (a sign of life below the level of frames). */
+export interface VmStream {
+  readonly stream: Duplex;
+  bytesRead(): number;
+}
+
+/** Opens one connection. Rejects with `unauthorised` when trying again cannot help, else with `unavailable`. */
+export type DialVm = (target: VmAddress, signal: AbortSignal) => Promise<VmStream>;
+
+/** The dialler of the real network. */
+export function makeVmDialler(clock: Clock, limits: ShimProxyLimits): DialVm {
+  return async (target, signal) => {
+    const where = `${target.address}:${target.port}`;
+    const socket = connect({ host: target.address, port: target.port, noDelay: true });
+    const context: DialContext = { clock, where, signal };
+    await opened(socket, "connect", "the TCP connection", { ...context, limitMs: limits.connectTimeoutMs });
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    if (target.tls === undefined) return { stream: socket, bytesRead: () => socket.bytesRead };
+    const secure = tlsConnect({
+      socket,
+      secureContext: target.tls.context,
+      servername: target.tls.serverName,
+      rejectUnauthorized: !target.tls.skipVerify,
+    });
+    await opened(secure, "secureConnect", "the TLS handshake", {
+      ...context,
+      limitMs: limits.handshakeTimeoutMs,
+    });
+    if (secure.getProtocol() === "TLSv1.3") await consent(secure, { ...context, limitMs: limits.consentMs });
+    return { stream: secure, bytesRead: () => socket.bytesRead };
+  };
+}
+
+/** TCP keep-alive: the proxy's own Checks are the real test, this keeps NAT entries of silent links. */
+const KEEP_ALIVE_MS = 30_000;
+
+interface DialContext {
+  readonly clock: Clock;
+  readonly where: string;
+  readonly signal: AbortSignal;
+}
+
+type Wait = DialContext & { readonly limitMs: number };
+
+/** Waits for `event`; destroys the socket and rejects on an error, a close, the time limit or an abort. */
+async function opened(socket: Socket, event: string, what: string, wait: Wait): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onClose = (): void => reject(unavailable(`${wait.where} closed the connection during ${what}`));
+  const onAbort = (): void => reject(unavailable(`the dial of ${wait.where} was given up`));
+  const cancelTimer = wait.clock.schedule(wait.limitMs, () =>
+    reject(unavailable(`${what} to ${wait.where} took longer than ${wait.limitMs} ms`)),
+  );
+  socket.once(event, resolve).once("error", reject).once("close", onClose);
+  wait.signal.addEventListener("abort", onAbort);
+  if (wait.signal.aborted) onAbort();
+  try {
+    await promise;
+  } catch (error) {
+    socket.destroy();
+    throw dialError(wait.where, error);
+  } finally {
+    cancelTimer();
+    wait.signal.removeEventListener("abort", onAbort);
+    socket.off(event, resolve).off("close", onClose).off("error", reject);
+    // Between here and the socket's next user an error must not be without a listener.
+    if (socket.destroyed) socket.on("error", () => undefined);
+  }
+}
+
+/**
+ * In TLS 1.3 the client is ready before the server has judged the client's certificate. A server that accepted it sends
+ * session tickets (Go's and OpenSSL's do), one that refused it an alert; without either, time decides.
+ */
+async function consent(secure: TLSSocket, wait: Wait): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onClose = (): void =>
+    reject(unavailable(`${wait.where} closed the connection after the TLS handshake`));
+  const cancelTimer = wait.clock.schedule(wait.limitMs, resolve);
+  secure
+    .once("session", () => resolve())
+    .once("error", reject)
+    .once("close", onClose);
+  try {
+    await promise;
+  } catch (error) {
+    secure.on("error", () => undefined).destroy();
+    throw dialError(wait.where, error);
+  } finally {
+    cancelTimer();
+    secure.off("error", reject).off("close", onClose);
+  }
+}
+
+/** Node's codes for a certificate that we refuse (node:tls, X509 certificate error codes). */
+const CERTIFICATE_CODES: readonly string[] = [
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "CERT_SIGNATURE_FAILURE",
+  "CERT_NOT_YET_VALID",
+  "CERT_HAS_EXPIRED",
+  "CERT_CHAIN_TOO_LONG",
+  "CERT_REVOKED",
+  "CERT_REJECTED",
+  "CERT_UNTRUSTED",
+  "INVALID_CA",
+  "INVALID_PURPOSE",
+  "PATH_LENGTH_EXCEEDED",
+  "HOSTNAME_MISMATCH",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+];
+/** TLS errors after which another attempt may go better: the other side was cut off or is in trouble. */
+const PASSING_TLS_CODES: readonly string[] = [
+  "ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR",
+  "ERR_SSL_TLSV1_ALERT_USER_CANCELLED",
+  "ERR_SSL_UNEXPECTED_EOF_WHILE_READING",
+];
+
+/** Whether the other side, or we, refused for a reason that time does not change. */
+export function isRefusal(error: unknown): boolean {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return false;
+  if (CERTIFICATE_CODES.includes(error.code)) return true;
+  return error.code.startsWith("ERR_SSL_") && !PASSING_TLS_CODES.includes(error.code);
+}
+
+function dialError(where: string, error: unknown): Error {
+  if (isRefusal(error)) {
+    return unauthorised(
+      `the pod VM at ${where} and this node do not accept each other's TLS certificates or profile: ${describeError(error)}`,
+      { cause: error },
+    );
+  }
+  return unavailable(`cannot reach the pod VM at ${where}: ${describeError(error)}`, { cause: error });
+}
