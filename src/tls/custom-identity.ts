@@ -29,11 +29,9 @@ const CERTIFICATE_BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-
  * names the variable and the file. To follow a rotation call it again: nothing is kept.
  */
 export async function loadCustomIdentity(files: CustomIdentityFiles): Promise<CustomIdentity> {
-  const [caPem, certPem, keyText] = await Promise.all([
-    read("CACERT_FILE", files.caFile),
-    read("CERT_FILE", files.certFile),
-    read("CERT_KEY", files.keyFile),
-  ]);
+  const caPem = await read("CACERT_FILE", files.caFile);
+  const certPem = await read("CERT_FILE", files.certFile);
+  const keyText = await read("CERT_KEY", files.keyFile);
   certificates("CACERT_FILE", files.caFile, caPem);
   const [own] = certificates("CERT_FILE", files.certFile, certPem);
   const key = privateKey(files.keyFile, keyText);

@@ -72,7 +72,7 @@ function checkSize(document: string, files: readonly File[], limitBytes: number)
  * not JSON's, and no blank at the start, from which a parser would take the indentation.
  */
 const BLOCK_SAFE =
-  /^[^\s][\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]*$/u;
+  /^(?!\s)[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]+$/u;
 
 /** JSON text that may stand in a literal block: as it is if it can, else written again in ASCII. */
 function blockSafeJson(path: string, text: string): string {
