@@ -97,11 +97,21 @@ export class MockProvider implements Provider {
   async verify(signal: AbortSignal): Promise<readonly Finding[]> {
     try {
       const status = await this.#client.status(signal);
-      const room = status.quota > 0 ? `, ${status.vms} of ${status.quota} VMs in use` : "";
       const kind = status.rootless ? "plain processes without network" : "Linux namespaces";
       const findings: Finding[] = [
-        { check: "machine room", level: "ok", text: `${status.instance}: VMs are ${kind}${room}` },
+        {
+          check: "machine room",
+          level: "ok",
+          text: `${status.instance}: VMs are ${kind}, ${status.vms} exist`,
+        },
       ];
+      const left = await this.quota(signal);
+      if (left !== undefined)
+        findings.push({
+          check: "quota",
+          level: left > 0 ? "ok" : "warning",
+          text: left > 0 ? `room for ${left} more VMs` : "no VM fits any more; delete some or raise -quota",
+        });
       if (status.userDataLimitBytes < this.limits.userDataBytes)
         findings.push({
           check: "user data",

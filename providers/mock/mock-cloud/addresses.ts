@@ -34,8 +34,15 @@ export class AddressPool {
   readonly #taken = new Set<number>();
   #next = 0;
 
-  constructor(subnet: Subnet) {
+  /** `start` says which address is given out first; any number. */
+  constructor(subnet: Subnet, start = 0) {
     this.#subnet = subnet;
+    this.#next = start % this.#usable;
+  }
+
+  // Network, gateway and broadcast are never given out.
+  get #usable(): number {
+    return 2 ** (32 - this.#subnet.prefixLength) - 3;
   }
 
   /** The first usable address: the bridge's. */
@@ -49,8 +56,7 @@ export class AddressPool {
 
   /** An address nobody has. Throws `capacity` when all are taken. */
   take(): string {
-    // Network, gateway and broadcast are never given out.
-    const usable = 2 ** (32 - this.#subnet.prefixLength) - 3;
+    const usable = this.#usable;
     for (let tried = 0; tried < usable; tried += 1) {
       const offset = this.#next;
       this.#next = (this.#next + 1) % usable;

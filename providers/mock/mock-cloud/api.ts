@@ -193,6 +193,11 @@ export const StatusSchema: Schema<StatusView> = v.object({
   pid: v.number(),
 });
 
+/** Answer of `GET /v1/inventory`: what exists on the machine for VMs, one text each. */
+export const InventorySchema: Schema<{ readonly resources: readonly string[] }> = v.object({
+  resources: v.array(v.string()),
+});
+
 /** Body of every answer that is not a success. */
 export interface ErrorBody {
   readonly error: { readonly kind: ApiErrorKind; readonly message: string; readonly retryAfterMs?: number };

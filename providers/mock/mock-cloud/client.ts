@@ -7,6 +7,7 @@ import {
   type CreateRequest,
   ErrorSchema,
   type Fault,
+  InventorySchema,
   QuotaSchema,
   type QuotaView,
   type SettingsPatch,
@@ -30,6 +31,7 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
  */
 export interface MockCloudClient {
   status(signal: AbortSignal): Promise<StatusView>;
+  inventory(signal: AbortSignal): Promise<readonly string[]>;
   create(body: CreateRequest, signal: AbortSignal): Promise<VmView>;
   get(id: string, signal: AbortSignal): Promise<VmView>;
   list(query: ListQuery, signal: AbortSignal): Promise<VmPage>;
@@ -52,6 +54,7 @@ export function mockCloudClient(socket: string): MockCloudClient {
   const vm = (id: string, rest = ""): string => `/v1/vms/${encodeURIComponent(id)}${rest}`;
   return {
     status: (signal) => call(StatusSchema, "GET", "/v1/status", { signal }),
+    inventory: async (signal) => (await call(InventorySchema, "GET", "/v1/inventory", { signal })).resources,
     create: (body, signal) => call(VmSchema, "POST", "/v1/vms", { body, signal }),
     get: (id, signal) => call(VmSchema, "GET", vm(id), { signal }),
     list: (query, signal) => call(VmPageSchema, "GET", `/v1/vms?${listQuery(query)}`, { signal }),

@@ -73,6 +73,10 @@ export class MockCloud {
     return this.#settings;
   }
 
+  vmNames(): readonly string[] {
+    return [...this.#vms.values()].map(({ name }) => name);
+  }
+
   change(patch: SettingsPatch): void {
     const { bootFailures, ...settings } = patch;
     const given = Object.entries(settings).filter(([, value]) => value !== undefined);

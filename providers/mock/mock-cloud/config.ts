@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { isAbsolute, join } from "node:path";
 import { invalidConfig } from "../../../src/errors/index.ts";
 import type { OptionReader, OptionSpec } from "../../contract.ts";
@@ -94,8 +95,7 @@ export const MOCK_CLOUD_OPTIONS: readonly OptionSpec[] = [
     flag: "instance",
     env: "MOCK_CLOUD_INSTANCE",
     kind: "string",
-    default: "mock",
-    help: "Name of this machine room; a new start removes what an earlier one of the same name left behind.",
+    help: "Name of this machine room, used by no other; a new start removes what an earlier one of that name left behind. Unset: made from the socket's path.",
     validate: instanceCheck,
   },
   {
@@ -205,7 +205,8 @@ export const MOCK_CLOUD_OPTIONS: readonly OptionSpec[] = [
 /** The configuration from parsed options. Throws `invalid-config`. */
 export function readMockCloudConfig(options: OptionReader): MockCloudConfig {
   const socket = options.string("socket");
-  const instance = options.string("instance");
+  const instance =
+    options.string("instance") || `mock-${createHash("sha256").update(socket).digest("hex").slice(0, 8)}`;
   const rootless = options.string("rootless");
   if (!isRootless(rootless)) throw invalidConfig(`-rootless is ${rootless}; give auto, true or false`);
   return {

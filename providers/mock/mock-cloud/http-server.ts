@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { dirname } from "node:path";
 import { describeError, invalidConfig } from "../../../src/errors/index.ts";
 import type { Clock, Log } from "../../../src/platform/index.ts";
-import { ApiError, ERROR_STATUS } from "./api.ts";
+import { ApiError, ERROR_STATUS, type Operation } from "./api.ts";
 import { FAULT_TEXTS, type Faults, isAnsweredFault } from "./faults.ts";
 import { findRoute, type Route, type Services } from "./routes.ts";
 
@@ -16,13 +16,28 @@ export interface ServerDeps extends Services {
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: Faults;
+  readonly intercept?: Intercept;
 }
 
-/** Serves the API on a unix socket that only this user may open (0600). Throws `invalid-config` when another process answers there. */
-export async function serveHttp(deps: ServerDeps, socket: string): Promise<{ close(): Promise<void> }> {
+/** When a call can be held: arrived, nothing done; or done, not answered. */
+export type Moment = "before" | "after";
+
+/** Lets a test stand between the cloud and its client. Call numbers count from 0; `drop` cuts the connection (before: with nothing done). */
+export type Intercept = (call: {
+  readonly number: number;
+  readonly operation: Operation;
+  readonly moment: Moment;
+}) => Promise<"go" | "drop">;
+
+/** Makes the socket's folder. Throws `invalid-config` when another process answers on the socket. */
+export async function claimSocket(socket: string): Promise<void> {
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   if (await answers(socket))
     throw invalidConfig(`a machine room answers on ${socket} already; stop it or choose another -socket`);
+}
+
+/** Serves the API on a unix socket that only this user may open (0600), in the place of a stale one. Throws `invalid-config`. */
+export async function serveHttp(deps: ServerDeps, socket: string): Promise<{ close(): Promise<void> }> {
   const server = createServer((request, response) => {
     void answer(deps, request, response);
   });
@@ -90,14 +105,22 @@ async function act(deps: ServerDeps, { route, url, body }: Asked, response: Serv
       FAULT_TEXTS[fault.kind],
       fault.kind === "throttled" ? (fault.retryAfterMs ?? RETRY_AFTER_DEFAULT_MS) : undefined,
     );
+  const number = deps.faults.calls.length - 1;
+  const held = async (moment: Moment): Promise<boolean> =>
+    route.operation !== undefined &&
+    (await deps.intercept?.({ number, operation: route.operation, moment })) === "drop";
   if (fault?.kind === "hang") return;
+  if (await held("before")) {
+    response.destroy();
+    return;
+  }
   const outcome = await route
     .run(deps, { id: route.id, query: url.searchParams, body })
     .catch((error: unknown) => {
       if (fault?.kind !== "lost") throw error;
       return { status: 200, body: {} };
     });
-  if (fault?.kind === "lost") response.destroy();
+  if (fault?.kind === "lost" || (await held("after"))) response.destroy();
   else send(response, outcome.status, outcome.body);
 }
 

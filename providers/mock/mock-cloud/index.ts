@@ -10,4 +10,5 @@ export {
   readMockCloudConfig,
 } from "./config.ts";
 export type { Call } from "./faults.ts";
+export type { Intercept } from "./http-server.ts";
 export { type MockCloudDeps, type RunningMockCloud, runMockCloud } from "./run.ts";

@@ -52,6 +52,8 @@ export interface Machines {
   open(): Promise<void>;
   /** A VM that is not booted yet: nothing is made. */
   prepare(spec: MachineSpec): Machine;
+  /** Everything that exists for VMs now, one text each: empty when no VM left anything. */
+  inventory(): Promise<readonly string[]>;
   /** Takes away what `open` made; VMs must have been destroyed. */
   close(): Promise<void>;
 }

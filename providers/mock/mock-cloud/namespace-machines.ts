@@ -47,6 +47,15 @@ export async function namespaceMachines(deps: NamespaceMachinesDeps): Promise<Ma
       await deps.network.open();
     },
     prepare: (spec) => new NamespaceMachine(parts, spec),
+    async inventory() {
+      const ids = [...(await cgroups.vmIds())];
+      return [
+        ...ids.map((id) => `cgroup of ${id}`),
+        ...(await Promise.all(ids.map((id) => cgroups.processes(id)))).flat().map((pid) => `process ${pid}`),
+        ...(await deps.network.devices()).map((device) => `device ${device}`),
+        ...(await deps.files.vmIds()).map((id) => `files of ${id}`),
+      ];
+    },
     async close() {
       await deps.network.close();
       await cgroups.close();

@@ -58,6 +58,11 @@ export class NodeNetwork {
     await this.#removeOurs(await this.#links());
   }
 
+  /** Devices of VMs that exist. */
+  async devices(): Promise<readonly string[]> {
+    return this.#ours(await this.#links()).filter((device) => device !== this.#options.bridge);
+  }
+
   /** Chooses names and addresses; nothing is made yet. `key` is at most 8 characters, unique to the VM. */
   plan(key: string, count: number): readonly VmInterface[] {
     return Array.from({ length: count }, (_, index) => ({
@@ -141,12 +146,14 @@ export class NodeNetwork {
     return links.output;
   }
 
-  async #removeOurs(links: v.InferOutput<typeof Links>): Promise<void> {
-    await this.#delete(
-      links.flatMap(({ ifname, ifalias }) =>
-        ifname !== undefined && ifalias === this.#alias ? [ifname] : [],
-      ),
+  #ours(links: v.InferOutput<typeof Links>): readonly string[] {
+    return links.flatMap(({ ifname, ifalias }) =>
+      ifname !== undefined && ifalias === this.#alias ? [ifname] : [],
     );
+  }
+
+  async #removeOurs(links: v.InferOutput<typeof Links>): Promise<void> {
+    await this.#delete(this.#ours(links));
   }
 
   async #delete(devices: readonly string[]): Promise<void> {

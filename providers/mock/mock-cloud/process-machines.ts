@@ -32,6 +32,12 @@ export function processMachines(deps: ProcessMachinesDeps): Machines {
       }
     },
     prepare: (spec) => new ProcessMachine(deps, spec),
+    async inventory() {
+      return [
+        ...(await findMarked(`${deps.instance}/`, [])).map((pid) => `process ${pid}`),
+        ...(await deps.files.vmIds()).map((id) => `files of ${id}`),
+      ];
+    },
     close: () => deps.files.close(),
   };
 }

@@ -17,6 +17,7 @@ export interface Services {
   readonly cloud: MockCloud;
   readonly faults: Faults;
   readonly status: () => StatusView;
+  readonly inventory: () => Promise<readonly string[]>;
 }
 
 interface RouteInput {
@@ -115,6 +116,7 @@ const ROUTES: readonly Entry[] = [
     },
   ],
   ["GET", /^\/v1\/status$/, undefined, async ({ status }) => ok(status())],
+  ["GET", /^\/v1\/inventory$/, undefined, async ({ inventory }) => ok({ resources: await inventory() })],
   [
     "POST",
     /^\/v1\/faults$/,

@@ -1,15 +1,19 @@
-import { invalidConfig } from "../../../src/errors/index.ts";
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { access, readFile } from "node:fs/promises";
+import { describeError, invalidConfig } from "../../../src/errors/index.ts";
 import type { Clock, Exec, Log } from "../../../src/platform/index.ts";
 import { AddressPool, parseSubnet, type Subnet } from "./addresses.ts";
 import type { StatusView } from "./api.ts";
 import { MockCloud } from "./cloud.ts";
 import type { MockCloudConfig } from "./config.ts";
 import { type Call, Faults } from "./faults.ts";
-import { serveHttp } from "./http-server.ts";
+import { claimSocket, type Intercept, serveHttp } from "./http-server.ts";
 import type { Machines } from "./machines.ts";
 import { namespaceMachines } from "./namespace-machines.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { processMachines } from "./process-machines.ts";
+import { cgroupMounts, parseMountInfo } from "./root-file-system.ts";
 import { VmFiles } from "./vm-files.ts";
 
 export interface MockCloudDeps {
@@ -18,6 +22,8 @@ export interface MockCloudDeps {
   readonly log: Log;
   /** Runs the commands of the node network; tests give one that enters a namespace of theirs. Default: `exec`. */
   readonly networkExec?: Exec;
+  /** For tests: holds or cuts calls. */
+  readonly intercept?: Intercept;
 }
 
 /** A machine room that runs. */
@@ -26,6 +32,10 @@ export interface RunningMockCloud {
   readonly rootless: boolean;
   /** The calls seen so far, newest last; bounded. */
   calls(): readonly Call[];
+  /** Names of the VMs in the cloud's books. */
+  vmNames(): readonly string[];
+  /** Everything that exists for VMs now, one text each. */
+  inventory(): Promise<readonly string[]>;
   /** Ends the API, takes down every VM and all that was made for them. */
   close(): Promise<void>;
 }
@@ -45,9 +55,19 @@ export async function runMockCloud(config: MockCloudConfig, deps: MockCloudDeps)
     quota: cloud.settings.quota,
     pid: process.pid,
   });
+  // Before anything is cleaned up: what is there may belong to a machine room that is alive.
+  await claimSocket(config.socket);
   await machines.open();
+  const services = {
+    clock: deps.clock,
+    log: deps.log,
+    cloud,
+    faults,
+    status,
+    inventory: () => machines.inventory(),
+  };
   const server = await serveHttp(
-    { clock: deps.clock, log: deps.log, cloud, faults, status },
+    { ...services, ...(deps.intercept ? { intercept: deps.intercept } : {}) },
     config.socket,
   ).catch(async (error: unknown) => {
     await machines.close();
@@ -57,6 +77,8 @@ export async function runMockCloud(config: MockCloudConfig, deps: MockCloudDeps)
   return {
     rootless: machines.rootless,
     calls: () => faults.calls,
+    vmNames: () => cloud.vmNames(),
+    inventory: () => machines.inventory(),
     async close() {
       await server.close();
       await cloud.close();
@@ -82,7 +104,11 @@ async function chooseMachines(config: MockCloudConfig, deps: MockCloudDeps): Pro
   });
   return processMachines({
     ...parts,
-    pool: new AddressPool(needSubnet(config.rootlessSubnet, "-rootless-subnet")),
+    pool: new AddressPool(
+      needSubnet(config.rootlessSubnet, "-rootless-subnet"),
+      // Machine rooms share the machine's loopback addresses: each begins somewhere else.
+      createHash("sha256").update(config.instance).digest().readUInt32BE(),
+    ),
   });
 }
 
@@ -95,12 +121,30 @@ function needSubnet(text: string, flag: string): Subnet {
 /** Why VMs of namespaces cannot be made on this machine; undefined when they can. */
 async function namespaceProblem(exec: Exec): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "not started as root";
-  for (const tool of ["ip", "setpriv", "nsenter"] as const) {
-    const found = await exec.run([tool, "--version"]).catch(() => undefined);
-    if (found === undefined) return `the program ${tool} is missing`;
+  const hierarchies = cgroupMounts(parseMountInfo(await readFile("/proc/self/mountinfo", "utf8")));
+  if (hierarchies.length === 0)
+    return "no cgroups are mounted under /sys/fs/cgroup (`ip netns exec` hides them; use nsenter --net)";
+  for (const { target } of hierarchies) {
+    const writable = await access(target, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    if (!writable) return `${target} cannot be written`;
   }
-  const made = await exec
-    .run(["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "true"])
-    .catch((error: Error) => ({ code: 1, stderr: error.message }));
-  return made.code === 0 ? undefined : `unshare failed: ${made.stderr.trim()}`;
+  const namespaces = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork"] as const;
+  const [made, network] = await Promise.all([
+    tryRun(exec, ["setpriv", "unshare", ...namespaces, "true"]),
+    tryRun(exec, ["ip", "-Version"]),
+  ]);
+  return made ?? network;
+}
+
+/** Why a command fails, if it does. */
+async function tryRun(exec: Exec, argv: readonly [string, ...string[]]): Promise<string | undefined> {
+  try {
+    const { code, stderr } = await exec.run(argv);
+    return code === 0 ? undefined : `${argv.join(" ")} failed: ${stderr.trim()}`;
+  } catch (error) {
+    return describeError(error);
+  }
 }
