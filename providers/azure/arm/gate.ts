@@ -1,0 +1,159 @@
+import { CaaError, cancelled, unavailable } from "../../../src/errors/index.ts";
+import type { Clock, Log } from "../../../src/platform/index.ts";
+import { nextWaitMs, parseRetryAfter, pause, RateLimiter, type RetryPolicy } from "../../retry/index.ts";
+import type { TokenSource } from "./token.ts";
+
+/** The part of the SDK's request that is used here (@azure/core-rest-pipeline, PipelineRequest). */
+export interface GateRequest {
+  readonly method: string;
+  readonly url: string;
+  abortSignal?: unknown;
+  readonly headers: { get(name: string): string | undefined; set(name: string, value: string): void };
+}
+
+/** The part of the SDK's answer that is used here (PipelineResponse). */
+export interface GateResponse {
+  readonly status: number;
+  readonly headers: { get(name: string): string | undefined };
+}
+
+export interface GateDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly tokens: Pick<TokenSource, "get" | "refused">;
+  readonly random: () => number;
+  readonly count: (kind: CallKind) => void;
+}
+
+export type CallKind = "read" | "write" | "delete";
+
+/** Longest wait for one answer. */
+const ANSWER_TIMEOUT_MS = 60_000;
+
+/** Reads and deletes are asked five times in all; the waits together stay under two minutes. */
+const RETRY: RetryPolicy = { tries: 5, baseMs: 1000, capMs: 16_000, budgetMs: 120_000 };
+
+/**
+ * Calls a second and at once, well under what Resource Manager allows a subscription and principal (reads 25/s and 250,
+ * writes and deletes 10/s and 200): every node of the cluster has its own share of that.
+ */
+const LIMITS = {
+  read: { perSecond: 10, burst: 60 },
+  write: { perSecond: 4, burst: 30 },
+  delete: { perSecond: 4, burst: 30 },
+} as const;
+
+type Send<Q, A> = (request: Q) => Promise<A>;
+
+/**
+ * Through here goes every call to Azure: our pace, our token, our timeout, and our retries in place of the SDK's, which
+ * follow a Retry-After of any length. Reads and deletes are repeated on 408, 429, 5xx and lost connections. A write is
+ * repeated only when it was certainly not begun (429): whoever sent it looks first whether it arrived.
+ */
+export function createGate(
+  deps: GateDeps,
+): <Q extends GateRequest, A extends GateResponse>(request: Q, next: Send<Q, A>) => Promise<A> {
+  const limiters = {
+    read: new RateLimiter(deps.clock, LIMITS.read),
+    write: new RateLimiter(deps.clock, LIMITS.write),
+    delete: new RateLimiter(deps.clock, LIMITS.delete),
+  };
+  return async (request, next) => {
+    const caller = request.abortSignal instanceof AbortSignal ? request.abortSignal : undefined;
+    const kind = kindOf(request.method);
+    const run: Run = { deps, limiter: limiters[kind], caller: caller ?? new AbortController().signal, kind };
+    let spentMs = 0;
+    let renewed = false;
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await attemptOnce(run, request, next);
+      if (outcome.response?.status === 401 && !renewed) {
+        renewed = true;
+        deps.tokens.refused(outcome.token);
+        continue;
+      }
+      const waitMs = waitAfter(run, outcome, attempt);
+      if (waitMs === undefined || spentMs + waitMs > RETRY.budgetMs) return settle(outcome);
+      spentMs += waitMs;
+      deps.log.debug("Azure call is repeated", { step: kind, waitMs, status: outcome.response?.status ?? 0 });
+      await pause(deps.clock, waitMs, run.caller);
+    }
+  };
+}
+
+interface Run {
+  readonly deps: GateDeps;
+  readonly limiter: RateLimiter;
+  readonly caller: AbortSignal;
+  readonly kind: CallKind;
+}
+
+type Outcome<A> =
+  | { readonly response: A; readonly token: string; readonly error?: undefined }
+  | { readonly response?: undefined; readonly token: string; readonly error: unknown };
+
+function kindOf(method: string): CallKind {
+  if (method === "DELETE") return "delete";
+  return method === "GET" || method === "HEAD" ? "read" : "write";
+}
+
+async function attemptOnce<Q extends GateRequest, A extends GateResponse>(
+  run: Run,
+  request: Q,
+  next: Send<Q, A>,
+): Promise<Outcome<A>> {
+  const { deps, caller } = run;
+  await run.limiter.acquire(caller);
+  let token = "";
+  const late = new AbortController();
+  const stop = deps.clock.schedule(ANSWER_TIMEOUT_MS, () => late.abort());
+  try {
+    token = await deps.tokens.get();
+    request.headers.set("Authorization", `Bearer ${token}`);
+    request.abortSignal = AbortSignal.any([caller, late.signal]);
+    deps.count(run.kind);
+    return { response: await next(request), token };
+  } catch (error) {
+    if (caller.aborted) throw cancelled("the caller gave up during a call to Azure", { cause: error });
+    if (late.signal.aborted) {
+      return { token, error: unavailable(`no answer from Azure within ${ANSWER_TIMEOUT_MS / 1000} s`) };
+    }
+    return { token, error };
+  } finally {
+    stop();
+  }
+}
+
+function settle<A>(outcome: Outcome<A>): A {
+  if (outcome.response === undefined) throw outcome.error;
+  return outcome.response;
+}
+
+/** How long to wait before the next try; undefined: no further try. */
+function waitAfter<A extends GateResponse>(
+  run: Run,
+  outcome: Outcome<A>,
+  attempt: number,
+): number | undefined {
+  const status = outcome.response?.status ?? 0;
+  const askedMs = outcome.response ? retryAfter(outcome.response, run.deps.clock.wallMs()) : undefined;
+  if (status === 429) run.limiter.holdOff(Math.min(askedMs ?? RETRY.baseMs, RETRY.budgetMs));
+  if (attempt >= RETRY.tries || !worthRepeating(run.kind, outcome)) return undefined;
+  return nextWaitMs(RETRY, attempt, { askedMs, random: run.deps.random });
+}
+
+function worthRepeating<A extends GateResponse>(kind: CallKind, outcome: Outcome<A>): boolean {
+  if (outcome.response === undefined) {
+    if (outcome.error instanceof CaaError && outcome.error.kind !== "unavailable") return false;
+    return kind !== "write";
+  }
+  const status = outcome.response.status;
+  if (status === 429) return true;
+  return kind !== "write" && (status === 408 || (status >= 500 && status !== 501 && status !== 505));
+}
+
+/** Azure's own headers are in milliseconds and more exact than the standard one. */
+function retryAfter(response: GateResponse, nowMs: number): number | undefined {
+  const exact = response.headers.get("retry-after-ms") ?? response.headers.get("x-ms-retry-after-ms");
+  if (exact !== undefined && /^\d+$/.test(exact)) return Number(exact);
+  return parseRetryAfter(response.headers.get("retry-after"), nowMs);
+}
