@@ -5,6 +5,7 @@ import { decodeRequest, type RequestEnvelope, responseParts } from "./envelope.t
 import { type Frame, FrameFlag, FrameType, MAX_DATA_BYTES } from "./frame.ts";
 import { type ConnectionInfo, deadlineExceeded, ServerCall } from "./server-call.ts";
 import { type FailureStatus, statusOf, TtrpcCode, TtrpcError, textOf } from "./status.ts";
+import { StreamIds } from "./stream-ids.ts";
 
 /** A handler below the codecs: the bytes of the request message in, those of the response out. */
 export type RawHandler = (payload: Uint8Array, call: ServerCall) => Promise<Uint8Array>;
@@ -43,10 +44,10 @@ export class ServerConnection {
   readonly info: ConnectionInfo;
   readonly #shared: ServerShared;
   readonly #connection: FrameConnection;
+  readonly #streamIds: StreamIds = new StreamIds();
   readonly #running: Map<number, ServerCall> = new Map();
   readonly #closed: AbortController = new AbortController();
   #requestBytes = 0;
-  #lastStreamId = 0;
   #burst = 0;
   #draining = false;
   #onRoom: (() => void)[] = [];
@@ -109,7 +110,6 @@ export class ServerConnection {
     const refusal = this.#refusal(frame);
     if (refusal !== undefined) return this.#answer(frame.streamId, refusal);
     if (frame.type !== FrameType.Request) return undefined; // unknown types are to be ignored (PROTOCOL.md)
-    this.#lastStreamId = frame.streamId;
     let envelope: RequestEnvelope;
     try {
       envelope = decodeRequest(frame.data);
@@ -134,15 +134,13 @@ export class ServerConnection {
       );
     if (streamId % 2 !== 1) return invalid(`stream id ${streamId} is even; a client's ids are odd`);
     if (type === FrameType.Data) return invalid(`stream ${streamId} takes no data frames`);
-    if (streamId <= this.#lastStreamId)
-      return invalid(`stream id ${streamId} is not above the last one, ${this.#lastStreamId}`);
-    if ((flags & (FrameFlag.RemoteOpen | FrameFlag.RemoteClosed)) !== 0) {
-      this.#lastStreamId = streamId;
+    if (!this.#streamIds.use(streamId))
+      return invalid(`stream id ${streamId} was used before; ids must rise`);
+    if ((flags & (FrameFlag.RemoteOpen | FrameFlag.RemoteClosed)) !== 0)
       return new TtrpcError(
         TtrpcCode.Unimplemented,
         "streaming calls are not supported here, only unary ones",
       );
-    }
     return undefined;
   }
 

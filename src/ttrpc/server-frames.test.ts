@@ -53,11 +53,18 @@ describe("a server given frames that no good client sends", () => {
     expect(await answers(3)).toEqual({ 2: 3, 0: 3, 1: 0 });
   });
 
-  test("answers a stream id that is not above the last one with InvalidArgument", async () => {
-    write(echoFrame(5), echoFrame(3), echoFrame(7));
-    expect(await answers(3)).toEqual({ 5: 0, 3: 3, 7: 0 });
+  test("answers a stream id that was used before with InvalidArgument", async () => {
+    write(echoFrame(5), echoFrame(7));
+    expect(await answers(2)).toEqual({ 5: 0, 7: 0 });
     write(echoFrame(7));
     expect(await answers(1)).toEqual({ 7: 3 });
+    write(echoFrame(5));
+    expect(await answers(1)).toEqual({ 5: 3 });
+  });
+
+  test("takes a stream id that another one overtook, as the Rust client's do", async () => {
+    write(echoFrame(5), echoFrame(3), echoFrame(1));
+    expect(await answers(3)).toEqual({ 5: 0, 3: 0, 1: 0 });
   });
 
   test("takes stream ids to the very last", async () => {
