@@ -7,6 +7,7 @@ import {
   FrameConnection,
   type OutgoingFrame,
   type RequestEnvelope,
+  StreamIds,
 } from "../ttrpc/index.ts";
 import { type AgentCall, type Loss, SERVING, translateAnswer } from "./agent-calls.ts";
 import { describeProcess, kindOf, mayBeAskedAgain } from "./agent-methods.ts";
@@ -41,7 +42,7 @@ export class AgentConnection implements LinkUser {
   readonly #shim: FrameConnection;
   readonly #calls: Map<number, AgentCall> = new Map();
   readonly #sent: Map<number, AgentCall> = new Map();
-  #lastStreamId = 0;
+  readonly #ids: StreamIds = new StreamIds();
   #link: HeldLink | undefined;
   /** Bytes of calls that wait for the link, and who waits for them to become fewer. */
   #heldBytes = 0;
@@ -112,10 +113,9 @@ export class AgentConnection implements LinkUser {
   }
 
   #onRequest(frame: Frame): void | Promise<void> {
-    const admission = admit(frame, this.#lastStreamId);
+    const admission = admit(frame, this.#ids);
     if (admission.kind === "ignored") return;
     if (admission.kind === "refused") return this.#reply(admission.answer);
-    this.#lastStreamId = frame.streamId;
     if (this.#calls.size >= this.#host.limits.maxCallsPerConnection) {
       return this.#reply(
         statusFrame(

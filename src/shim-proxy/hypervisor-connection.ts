@@ -8,6 +8,7 @@ import {
   FrameConnection,
   FrameType,
   type OutgoingFrame,
+  StreamIds,
 } from "../ttrpc/index.ts";
 import { type HypervisorCall, isStop, sandboxIdOf } from "./hypervisor-calls.ts";
 import type { ShimProxyLimits } from "./limits.ts";
@@ -44,7 +45,7 @@ export class HypervisorConnection {
   readonly #host: HypervisorHost;
   readonly #shim: FrameConnection;
   readonly #calls: Map<number, HypervisorCall> = new Map();
-  #lastStreamId = 0;
+  readonly #ids: StreamIds = new StreamIds();
   #upstream: Upstream | undefined;
   /** Set while a dial, a pause before the next, or the grace after a break is under way: nothing is delivered then. */
   #busy: { cancel(): void } | undefined;
@@ -88,10 +89,9 @@ export class HypervisorConnection {
   }
 
   #onRequest(frame: Frame): void | Promise<void> {
-    const admission = admit(frame, this.#lastStreamId);
+    const admission = admit(frame, this.#ids);
     if (admission.kind === "ignored") return;
     if (admission.kind === "refused") return this.#reply(admission.answer);
-    this.#lastStreamId = frame.streamId;
     const { request } = admission;
     const sandboxId = sandboxIdOf(request);
     const call: HypervisorCall = {
@@ -146,8 +146,7 @@ export class HypervisorConnection {
     if (this.#upstream === undefined) return this.#dial(owner);
     let accepted: Promise<void> | undefined;
     const { connection } = this.#upstream;
-    for (const call of this.#calls.values()) {
-      if (call.delivered) continue;
+    for (const call of this.#undelivered()) {
       if (call.deadlineMs !== undefined && call.deadlineMs <= this.#host.clock.monotonicMs()) {
         this.#giveUp(
           call,
@@ -166,6 +165,12 @@ export class HypervisorConnection {
         .catch(() => undefined); // The connection is over: onClose takes the call back.
     }
     return connection.hasRoom ? undefined : accepted;
+  }
+
+  #undelivered(): HypervisorCall[] {
+    return [...this.#calls.values()]
+      .filter((call) => !call.delivered)
+      .sort((one, other) => one.streamId - other.streamId);
   }
 
   #dial(owner: OwnerSession): void {

@@ -8,6 +8,7 @@ import {
   FrameType,
   type OutgoingFrame,
   type RequestEnvelope,
+  type StreamIds,
 } from "../ttrpc/index.ts";
 
 /** What to do with a frame from a shim. */
@@ -30,10 +31,10 @@ export function okFrame(streamId: number, payload: Uint8Array): OutgoingFrame {
 }
 
 /**
- * Judges a frame as the Go server does (containerd/ttrpc v1.2.7 server.go): ids are odd and rise, data without a stream
- * is refused, unknown types are ignored. Streaming, which no service behind us has, is refused as unimplemented.
+ * Judges a frame as the Go server does (containerd/ttrpc v1.2.7 server.go): ids are odd and used once, data without a
+ * stream is refused, unknown types are ignored. Streaming, which no service behind us has, is refused as unimplemented.
  */
-export function admit(frame: Frame, lastStreamId: number): Admission {
+export function admit(frame: Frame, ids: StreamIds): Admission {
   const { streamId, type, flags } = frame;
   const refuse = (code: number, message: string): Admission => ({
     kind: "refused",
@@ -48,8 +49,7 @@ export function admit(frame: Frame, lastStreamId: number): Admission {
       `the request has ${frame.oversizedBytes} bytes, 4 MiB is the limit`,
     );
   if (streamId % 2 !== 1) return refuse(Code.InvalidArgument, `stream id ${streamId} must be odd`);
-  if (streamId <= lastStreamId)
-    return refuse(Code.InvalidArgument, `stream id ${streamId} is not above ${lastStreamId}`);
+  if (!ids.use(streamId)) return refuse(Code.InvalidArgument, `stream id ${streamId} was used before`);
   if (flags !== 0) return refuse(Code.Unimplemented, "streaming calls are not supported");
   try {
     return { kind: "request", request: decodeRequest(frame.data) };

@@ -40,3 +40,4 @@ export { type RawMethod, TtrpcServer, type TtrpcServerOptions } from "./server.t
 export type { CallContext, ConnectionInfo } from "./server-call.ts";
 export type { EndedCall } from "./server-connection.ts";
 export { statusOf, TtrpcCode, TtrpcError } from "./status.ts";
+export { StreamIds } from "./stream-ids.ts";
