@@ -76,8 +76,8 @@ function provideTools() {
   const mayInstall = process.getuid?.() === 0 && !process.env.NO_APT && existsSync("/usr/bin/apt-get");
   if (mayInstall) {
     say(`installing Debian packages: ${names.join(" ")} (NO_APT=1 skips this)`);
-    aptGet("install", "--no-install-recommends", ...names) ||
-      (aptGet("update") && aptGet("install", "--no-install-recommends", ...names));
+    const install = () => aptGet("install", "--no-install-recommends", ...names);
+    if (!install() && aptGet("update")) install();
   }
   for (const [command, name, purpose] of TOOLS.filter(([command]) => !isThere(command))) {
     say(
