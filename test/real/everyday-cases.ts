@@ -1,0 +1,231 @@
+import { createHash } from "node:crypto";
+import { mkdir, rename, symlink, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { type Case, check, same } from "./case.ts";
+import type { Node } from "./node.ts";
+import { type Container, Pod } from "./pod.ts";
+import { until } from "./service.ts";
+
+/** A container that does nothing for ever, and ends at once when told. */
+const IDLE: readonly string[] = ["sh", "-c", "trap exit TERM; echo ready; while :; do sleep 1; done"];
+
+/** Starts a pod with one idle container, hands it over and removes it, whatever happens. */
+async function withPod(
+  node: Node,
+  name: string,
+  use: (pod: Pod, idle: Container) => Promise<string>,
+): Promise<string> {
+  const pod = await Pod.run(node, name);
+  try {
+    const idle = await pod.start({ name: "idle", command: IDLE });
+    await idle.printed("ready");
+    return await use(pod, idle);
+  } finally {
+    await pod.remove();
+  }
+}
+
+/** Waits until pods that were removed have left nothing. */
+export async function checkNothingLeft(node: Node, timeoutMs = 30_000): Promise<void> {
+  let found: readonly string[] = [];
+  await until("nothing left", timeoutMs, async () => {
+    found = await node.leftovers();
+    return found.length === 0;
+  }).catch(() => {
+    throw new Error(`left behind: ${found.join("; ")}`);
+  });
+}
+
+const lifecycle: Case = {
+  name: "a pod runs, logs, and leaves nothing when it is removed",
+  run: async (node) => {
+    const start = performance.now();
+    const pod = await Pod.run(node, "lifecycle");
+    const readyMs = performance.now() - start;
+    const hello = await pod.start({ name: "hello", command: ["echo", "hello from the pod VM"] });
+    same("exit code", await hello.exitCode(), 0);
+    await hello.printed("hello from the pod VM\n");
+    same("VMs", (await node.room.vms()).length, 1);
+    const stop = performance.now();
+    await pod.stop();
+    const stopMs = performance.now() - stop;
+    await pod.remove();
+    await checkNothingLeft(node);
+    return `pod ready in ${(readyMs / 1000).toFixed(2)} s, stopped in ${(stopMs / 1000).toFixed(2)} s`;
+  },
+};
+
+const execs: Case = {
+  name: "exec gives output, errors and the exit code",
+  run: (node) =>
+    withPod(node, "exec", async (_, idle) => {
+      const { code, stdout, stderr } = await idle.exec("sh", "-c", "echo out; echo err >&2; exit 7");
+      same("exit code", code, 7);
+      same("stdout", stdout, "out\n");
+      same("stderr", stderr, "err\n");
+      const times = await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => {
+          const start = performance.now();
+          same("exec", (await idle.exec("echo", `${index}`)).stdout, `${index}\n`);
+          return performance.now() - start;
+        }),
+      );
+      return `exit code 7; 20 at once, slowest ${(Math.max(...times) / 1000).toFixed(2)} s`;
+    }),
+};
+
+const containers: Case = {
+  name: "a pod has several containers, with their environment, user, folder and exit codes",
+  run: (node) =>
+    withPod(node, "several", async (pod, idle) => {
+      const script = 'echo "$GREETING $(id -u) $(pwd) $(hostname)"; exit 3';
+      const second = await pod.start({
+        name: "second",
+        command: ["sh", "-c", script],
+        env: { GREETING: "hi" },
+        user: 65534n,
+        workingDir: "/tmp",
+      });
+      same("exit code", await second.exitCode(), 3);
+      await second.printed("hi 65534 /tmp several\n");
+      await pod.removeContainer(second);
+      const again = await pod.start({ name: "third", command: IDLE });
+      await again.printed("ready");
+      const start = performance.now();
+      await pod.removeContainer(again, 10);
+      const stopS = (performance.now() - start) / 1000;
+      check(stopS < 9, () => `SIGTERM did not end the container: stopping took ${stopS} s`);
+      check(await idle.running(), () => "the first container does not run any more");
+      return `exit code 3; SIGTERM ended the third in ${stopS.toFixed(2)} s`;
+    }),
+};
+
+/** Sends a line and resolves to what comes back. */
+function talk(host: string, port: number, line: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, host, () => socket.write(`${line}\n`));
+    const chunks: Buffer[] = [];
+    socket.setTimeout(5000, () => socket.destroy(new Error(`no answer from ${host}:${port}`)));
+    socket.on("data", (chunk) => chunks.push(chunk));
+    socket.on("error", reject);
+    socket.on("end", () => resolve(Buffer.concat(chunks).toString()));
+  });
+}
+
+const network: Case = {
+  name: "pods have the address that the CNI gave, reach each other and are reached from the node",
+  run: (node) =>
+    withPod(node, "server", async (pod) => {
+      const server = await pod.start({
+        name: "server",
+        command: [
+          "sh",
+          "-c",
+          "echo up; nc -lk -p 8080 -e sh -c 'read x; echo got $x; head -c 3000000 /dev/zero | tr \\\\0 z'",
+        ],
+      });
+      await server.printed("up");
+      const address = await pod.address();
+      const answer = await until("an answer", 20_000, () =>
+        talk(address, 8080, "ping").catch(() => undefined),
+      );
+      check(answer.startsWith("got ping\n"), () => `the answer is ${answer.slice(0, 40)}`);
+      same("bytes", answer.length, "got ping\n".length + 3_000_000);
+      await withPod(node, "client", async (_, client) => {
+        const { stdout } = await client.exec("sh", "-c", `echo pong | nc ${address} 8080 | wc -c`);
+        same("bytes between pods", stdout.trim(), `${"got pong\n".length + 3_000_000}`);
+        return "";
+      });
+      return `3 MB from the pod to the node and to another pod (${address})`;
+    }),
+};
+
+const bulk: Case = {
+  name: "100 MB of output arrive whole",
+  run: (node) =>
+    withPod(node, "bulk", async (pod) => {
+      const bytes = 100 * 1024 * 1024;
+      const start = performance.now();
+      const writer = await pod.start({
+        name: "writer",
+        command: [
+          "sh",
+          "-c",
+          `yes 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ | head -c ${bytes}`,
+        ],
+      });
+      same("exit code", await writer.exitCode(150_000), 0);
+      const seconds = (performance.now() - start) / 1000;
+      const line = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\n";
+      const expected = line.repeat(Math.ceil(bytes / line.length)).slice(0, bytes);
+      const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
+      let output = "";
+      await until("all output logged", 60_000, async () => {
+        output = await writer.output();
+        return output.length >= bytes;
+      });
+      same("digest", digest(output), digest(expected));
+      return `${(100 / seconds).toFixed(1)} MB/s from the container to containerd's log`;
+    }),
+};
+
+/** A volume as the kubelet lays one out: files behind `..data`, which is replaced as a whole. */
+async function writeVolume(dir: string, version: string, value: string): Promise<void> {
+  await mkdir(join(dir, `..${version}`), { recursive: true });
+  await writeFile(join(dir, `..${version}`, "key"), value);
+  await symlink(`..${version}`, join(dir, "..data_tmp"));
+  await rename(join(dir, "..data_tmp"), join(dir, "..data"));
+}
+
+const configMap: Case = {
+  name: "a ConfigMap is copied into the pod VM, and again when it changes",
+  run: (node) =>
+    withPod(node, "config", async (pod) => {
+      const dir = `/var/lib/kubelet/pods/${pod.uid}/volumes/kubernetes.io~configmap/settings`;
+      await writeVolume(dir, "2026_01_01", "first");
+      await symlink(join("..data", "key"), join(dir, "key"));
+      const reader = await pod.start({ name: "reader", command: IDLE, mounts: { "/settings": dir } });
+      same("value", (await reader.exec("cat", "/settings/key")).stdout, "first");
+      await writeVolume(dir, "2026_01_02", "second");
+      const start = performance.now();
+      await until(
+        "the new value",
+        60_000,
+        async () => (await reader.exec("cat", "/settings/key")).stdout === "second",
+      );
+      return `changed value seen after ${((performance.now() - start) / 1000).toFixed(1)} s`;
+    }),
+};
+
+const several: Case = {
+  name: "five pods start at once",
+  run: async (node) => {
+    const start = performance.now();
+    const runs = await Promise.allSettled(
+      Array.from({ length: 5 }, async (_, index) => {
+        const pod = await Pod.run(node, `crowd-${index}`);
+        return { pod, ms: performance.now() - start };
+      }),
+    );
+    const pods = runs.flatMap((run) => (run.status === "fulfilled" ? [run.value] : []));
+    try {
+      for (const run of runs) if (run.status === "rejected") throw run.reason;
+    } finally {
+      await Promise.all(pods.map(({ pod }) => pod.remove()));
+    }
+    await checkNothingLeft(node);
+    return `all ready after ${(Math.max(...pods.map(({ ms }) => ms)) / 1000).toFixed(2)} s`;
+  },
+};
+
+/** Pods as everybody runs them. */
+export const EVERYDAY_CASES: readonly Case[] = [
+  lifecycle,
+  execs,
+  containers,
+  network,
+  bulk,
+  configMap,
+  several,
+];
