@@ -123,14 +123,15 @@ export class NodeNetwork {
   async #setLoss(device: string, percent: number): Promise<void> {
     await this.#endLoss(device);
     if (percent <= 0) return;
+    const share = percent >= 100 ? "" : `numgen random mod 10000 < ${Math.round(percent * 100)} `;
     const chain = (name: string, hook: string): string =>
       `chain ${name} {\n type filter hook ${hook} device "${device}" priority 0; policy accept;\n` +
-      ` numgen random mod 10000 < ${Math.min(10_000, Math.round(percent * 100))} drop\n}\n`;
-    this.#lossy.add(device);
+      ` ${share}drop\n}\n`;
     await this.#run(
       ["nft", "-f", "-"],
       `table netdev ${device} {\n${chain("from_vm", "ingress")}${chain("to_vm", "egress")}}\n`,
     );
+    this.#lossy.add(device);
   }
 
   async #endLoss(device: string): Promise<void> {

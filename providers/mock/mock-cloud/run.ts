@@ -57,7 +57,11 @@ export async function runMockCloud(config: MockCloudConfig, deps: MockCloudDeps)
   });
   // Before anything is cleaned up: what is there may belong to a machine room that is alive.
   await claimSocket(config.socket);
-  await machines.open();
+  await machines.open().catch(async (error: unknown) => {
+    // What was begun is undone; why it could not begin is what the operator must see.
+    await machines.close().catch(() => undefined);
+    throw error;
+  });
   const services = {
     clock: deps.clock,
     log: deps.log,
