@@ -10,6 +10,7 @@ import {
   podsDir,
   port,
   positiveDuration,
+  socketPath,
 } from "./option-checks.ts";
 import { HYPERVISOR_SOCKET, LOG_LEVEL, type OptionGroup, PROXY_SOCKET, RUN_DIR } from "./shared-options.ts";
 
@@ -319,6 +320,51 @@ const KUBERNETES: OptionGroup = {
   ],
 };
 
+const CLEANING: OptionGroup = {
+  title: "Finding what nobody owns",
+  options: [
+    {
+      flag: "cri-endpoint",
+      env: "CRI_RUNTIME_ENDPOINT",
+      kind: "string",
+      help: "socket of the container runtime (containerd, CRI-O), which is asked whether a sandbox still exists; unset: orphan-grace decides, and VMs that nobody owns are not looked for",
+      validate: socketPath,
+    },
+    {
+      flag: "reaper",
+      env: "PEERPODS_REAPER",
+      kind: "string",
+      default: "on",
+      help: "on: deletes VMs of this cluster and node that no sandbox owns; dry-run: only says which; off. Needs the cluster's identity and cri-endpoint",
+      validate: oneOf(["on", "dry-run", "off"]),
+    },
+    {
+      flag: "reaper-interval",
+      env: "PEERPODS_REAPER_INTERVAL",
+      kind: "duration",
+      default: "5m",
+      help: "how often it looks; two looks, at least 60s apart, must agree",
+      validate: positiveDuration,
+    },
+    {
+      flag: "reaper-start-deadline",
+      env: "PEERPODS_REAPER_START_DEADLINE",
+      kind: "duration",
+      default: "20m",
+      help: "how long a VM is let alone whose sandbox the container runtime has never listed: it may be starting",
+      validate: positiveDuration,
+    },
+    {
+      flag: "reaper-budget",
+      env: "PEERPODS_REAPER_BUDGET",
+      kind: "int",
+      default: "5",
+      help: "most VMs that one look deletes",
+      validate: numberBetween(1, 1000),
+    },
+  ],
+};
+
 /** What every provider's adaptor takes, beside the provider's own options. */
 export const ADAPTOR_OPTIONS: readonly OptionGroup[] = [
   PLACES,
@@ -327,5 +373,6 @@ export const ADAPTOR_OPTIONS: readonly OptionGroup[] = [
   NETWORK,
   LIMITS,
   SHIM_PROXY,
+  CLEANING,
   KUBERNETES,
 ];

@@ -81,6 +81,16 @@ export interface LimitsConfig {
   readonly shimProxyWaitMs: number;
 }
 
+/** Finding what nobody owns. */
+export interface CleaningConfig {
+  /** Absolute path; "": there is no container runtime to ask. */
+  readonly criEndpoint: string;
+  readonly reaper: "on" | "dry-run" | "off";
+  readonly reaperIntervalMs: number;
+  readonly reaperStartDeadlineMs: number;
+  readonly reaperBudget: number;
+}
+
 export interface PodVmConfig {
   /** "": the VM image's own. */
   readonly pauseImage: string;
@@ -103,6 +113,7 @@ export interface AdaptorConfig {
   readonly tls: TlsConfig;
   readonly network: NetworkConfig;
   readonly limits: LimitsConfig;
+  readonly cleaning: CleaningConfig;
   /** Ask the cloud before serving, and end when it finds an error. */
   readonly verifyCloudConfig: boolean;
   /** One sentence each, to be logged at start. */
@@ -173,6 +184,7 @@ export function readAdaptorConfig(
     tls,
     network: readNetwork(options),
     limits: readLimits(options),
+    cleaning: readCleaning(options),
     verifyCloudConfig: options.bool("cloud-config-verify"),
     warnings: notes.warnings,
   };
@@ -319,6 +331,18 @@ function readLimits(options: OptionResult): LimitsConfig {
     orphanGraceMs: durationMs(options, "orphan-grace"),
     vmCheckIntervalMs: durationMs(options, "vm-check-interval"),
     shimProxyWaitMs: durationMs(options, "shim-proxy-wait"),
+  };
+}
+
+function readCleaning(options: OptionReader): CleaningConfig {
+  const mode = options.string("reaper");
+  const endpoint = options.string("cri-endpoint").replace(/^unix:\/\//, "");
+  return {
+    criEndpoint: endpoint === "" ? "" : resolve(endpoint),
+    reaper: mode === "off" || mode === "dry-run" ? mode : "on",
+    reaperIntervalMs: durationMs(options, "reaper-interval"),
+    reaperStartDeadlineMs: durationMs(options, "reaper-start-deadline"),
+    reaperBudget: int(options, "reaper-budget"),
   };
 }
 

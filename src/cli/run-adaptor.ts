@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
 import { describeError, invalidConfig, unsupported } from "../errors/index.ts";
 import { Journal, type OwnerLock, takeOwnerLock } from "../journal/index.ts";
+import { type ContainerRuntime, containerRuntime } from "../kubernetes/index.ts";
 import { type Clock, createLog, type Log, systemClock, systemExec } from "../platform/index.ts";
 import {
   ControlPlane,
@@ -11,11 +12,12 @@ import {
   noNetworking,
   type PodNetworking,
   ProxySession,
+  type ReaperOptions,
   type SandboxConfig,
   type SandboxDeps,
   type SandboxFiles,
 } from "../sandbox/index.ts";
-import { DEFAULT_TLS_PROFILE, issueVmIdentity, loadCustomIdentity, preloadIssuer } from "../tls/index.ts";
+import { DEFAULT_TLS_PROFILE, issueVmIdentity, loadCustomIdentity } from "../tls/index.ts";
 import { parseInitdata } from "../user-data/index.ts";
 import type { AdaptorConfig } from "./config.ts";
 import { serveFrames } from "./frame-server.ts";
@@ -88,7 +90,9 @@ async function runTerm(term: Term): Promise<void> {
       waitMs: config.limits.shimProxyWaitMs,
     },
   );
+  using runtime = runtimeOf(config, clock);
   const deps: SandboxDeps = {
+    ...(runtime && { runtime }),
     clock,
     log,
     journal,
@@ -99,17 +103,32 @@ async function runTerm(term: Term): Promise<void> {
     issueIdentity: (serverName) => issueVmIdentity({ serverName, nowMs: clock.wallMs() }),
     config: term.sandboxConfig,
   };
-  const control = new ControlPlane(deps, session, term.node);
+  const control = new ControlPlane(deps, session, term.node, reaperOf(config));
   removeOldFrameSockets(config.paths.runDir);
   const frames = await serveFrames(frameSocket, (signal) => control.ready(signal));
   control.begin();
   log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.owner.nodeName });
-  await preloadIssuer();
   await aborted(term.stop);
   log.info("shutting down; what is under way is left to the next control plane");
   await control.end(clock.timeout(RELEASE_TIMEOUT_MS), () => frames.close());
   rmSync(frameSocket, { force: true });
   journal.close();
+}
+
+function runtimeOf(config: AdaptorConfig, clock: Clock): ContainerRuntime | undefined {
+  const { criEndpoint } = config.cleaning;
+  return criEndpoint === "" ? undefined : containerRuntime(criEndpoint, clock);
+}
+
+function reaperOf(config: AdaptorConfig): ReaperOptions | undefined {
+  const { cleaning } = config;
+  if (cleaning.reaper === "off") return undefined;
+  return {
+    intervalMs: cleaning.reaperIntervalMs,
+    startDeadlineMs: cleaning.reaperStartDeadlineMs,
+    budget: cleaning.reaperBudget,
+    dryRun: cleaning.reaper === "dry-run",
+  };
 }
 
 /** Left by owners that were killed; the lock is ours, so none of them listens. */

@@ -306,6 +306,23 @@ export class Journal {
     );
   }
 
+  /** A VM of ours that no sandbox has is to go. */
+  orphanFound(vm: {
+    readonly name: string;
+    readonly vmId: string;
+    readonly provider: string;
+    readonly tags: Readonly<Record<string, string>>;
+  }): void {
+    this.#write("orphan-found", () => {
+      const now = this.#clock.wallMs();
+      this.#run(
+        `INSERT OR IGNORE INTO vms (name, provider, vm_id, phase, tags_json, created_ms, changed_ms)
+         VALUES (?, ?, ?, 'deleting', ?, ?, ?)`,
+        ...[vm.name, vm.provider, vm.vmId, JSON.stringify(vm.tags), now, now],
+      );
+    });
+  }
+
   vmDeleteFailed(name: string, error: string): void {
     this.#write("vm-delete-failed", () =>
       this.#run(

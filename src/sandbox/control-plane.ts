@@ -3,6 +3,7 @@ import type { ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
 import { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import type { ProxySession } from "./proxy-session.ts";
+import { Reaper, type ReaperOptions } from "./reaper.ts";
 import { reconcile, settleOwedStop } from "./recovery.ts";
 import { abortable } from "./shared-task.ts";
 import { ShimWatch } from "./shim-watch.ts";
@@ -26,6 +27,7 @@ export class ControlPlane {
   readonly #deps: SandboxDeps;
   readonly #session: ProxySession;
   readonly #node: NodeState;
+  readonly #reaper: ReaperOptions | undefined;
   readonly #manager: SandboxManager;
   readonly #watch: ShimWatch;
   readonly #ending = new AbortController();
@@ -33,7 +35,9 @@ export class ControlPlane {
   #running: Promise<void> = Promise.resolve();
   #checking = false;
 
-  constructor(deps: SandboxDeps, session: ProxySession, node: NodeState) {
+  /** Without `reaper`, VMs that nobody owns are not looked for. */
+  constructor(deps: SandboxDeps, session: ProxySession, node: NodeState, reaper?: ReaperOptions) {
+    this.#reaper = reaper;
     this.#deps = deps;
     this.#session = session;
     this.#node = node;
@@ -96,12 +100,29 @@ export class ControlPlane {
     this.#startChecking();
   }
 
+  /** What goes on beside the calls, from the first attachment to the end. */
   #startChecking(): void {
     if (this.#checking) return;
     this.#checking = true;
-    void checkVmsForever(this.#deps, this.#ending.signal).catch((error: unknown) => {
+    this.#untilEnd("the VM check", checkVmsForever(this.#deps, this.#ending.signal));
+    const { runtime } = this.#deps;
+    if (runtime === undefined || this.#reaper === undefined) return;
+    const reaper = new Reaper({ ...this.#deps, runtime }, this.#reaper, (vm) => {
+      this.#deps.journal.orphanFound({
+        name: vm.name,
+        vmId: vm.id,
+        provider: this.#deps.provider.name,
+        tags: vm.tags,
+      });
+      this.#manager.deleteVm(vm.name, vm.id);
+    });
+    this.#untilEnd("the reaper", reaper.run(this.#ending.signal));
+  }
+
+  #untilEnd(what: string, work: Promise<void>): void {
+    work.catch((error: unknown) => {
       if (!this.#ending.signal.aborted)
-        this.#deps.log.error("the VM check has ended", { error: describeError(error) });
+        this.#deps.log.error(`${what} has ended`, { error: describeError(error) });
     });
   }
 

@@ -1,6 +1,7 @@
 export type { SandboxConfig, TlsMode } from "./config.ts";
 export { ControlPlane, type NodeState } from "./control-plane.ts";
 export { SandboxManager } from "./manager.ts";
+export { kernelNetworking, noNetworking } from "./pod-networking.ts";
 export type {
   PodNetworking,
   Runtime,
@@ -10,4 +11,5 @@ export type {
   TunnelInput,
 } from "./ports.ts";
 export { ProxySession, type ProxySessionOptions } from "./proxy-session.ts";
+export { DEFAULT_REAPER, Reaper, type ReaperOptions } from "./reaper.ts";
 export { type PodRequest, parsePodRequest } from "./request.ts";

@@ -125,8 +125,9 @@ async function consent(secure: TLSSocket, wait: Wait): Promise<void> {
   const onClose = (): void =>
     reject(unavailable(`${wait.where} closed the connection after the TLS handshake`));
   const cancelTimer = wait.clock.schedule(wait.limitMs, resolve);
+  // Node emits "session" from inside OpenSSL's read: what runs right after it must not write, or the records get garbled.
   secure
-    .once("session", () => resolve())
+    .once("session", () => setImmediate(resolve))
     .once("error", reject)
     .once("close", onClose);
   try {

@@ -1,0 +1,1 @@
+export { type ContainerRuntime, containerRuntime } from "./container-runtime.ts";
