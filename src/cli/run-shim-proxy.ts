@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { createLog, systemClock } from "../platform/index.ts";
 import type { ShimProxyConfig } from "./config.ts";
 import { aborted, stopSignal } from "./stop-signals.ts";
@@ -7,6 +8,7 @@ export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
   const log = createLog(config.logLevel, "shim-proxy");
   for (const warning of config.warnings) log.warn(warning);
   const stop = stopSignal();
+  mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const { runShimProxy: run } = await import("../shim-proxy/server.ts");
   const proxy = await run(config, { clock: systemClock, log });
   await aborted(stop);
