@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { describeError, networkFailed } from "../../../src/errors/index.ts";
 import type { Clock, Exec, Log } from "../../../src/platform/index.ts";
 import type { PodNetworkConfig, PodRoute } from "./apf-config.ts";
@@ -88,7 +87,6 @@ async function tearDown(deps: PodNetworkDeps, config: PodNetworkConfig): Promise
 
 /** A namespace of that name, made if the image has none, with its loopback up. */
 async function makePodNamespace(commands: NetworkCommands): Promise<void> {
-  await mkdir("/run/netns", { recursive: true });
   if (!(await commands.succeeds(["nsenter", `--net=${POD_NETNS}`, "--", "true"]))) {
     await commands.run(["ip", "netns", "add", PODNS]);
   }

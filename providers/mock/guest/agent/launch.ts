@@ -3,10 +3,14 @@ import { existsSync, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { CaaError, describeError, internal } from "../../../../src/errors/index.ts";
+import type { Clock } from "../../../../src/platform/index.ts";
 import { OutputStream } from "./output.ts";
 import type { LaunchedProcess } from "./runtime.ts";
 
 const SIGNAL_BASE = 128;
+/** How long a process may take from runc's word that it runs to its own first instruction: milliseconds a try, and tries. */
+const EXEC_POLL_MS = 1;
+const MAX_EXEC_POLLS = 2_000;
 /** Arguments of a command that goes through script's shell: nothing that a shell would look at. */
 const SHELL_SAFE = /^[\w@%+=:,./-]+$/;
 
@@ -41,7 +45,7 @@ function underScript(argv: readonly string[]): readonly [string, ...string[]] {
 }
 
 /** Starts a process and resolves when it runs. Rejects with runc's own words when it cannot be started. */
-export async function launch(command: LaunchCommand): Promise<LaunchedProcess> {
+export async function launch(clock: Clock, command: LaunchCommand): Promise<LaunchedProcess> {
   const [file, ...args] = command.terminal ? underScript(command.argv) : command.argv;
   const running = watchFor(command.pidFile);
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
@@ -64,6 +68,7 @@ export async function launch(command: LaunchCommand): Promise<LaunchedProcess> {
     stderr.discard();
     throw internal(lastMessage(await readFile(command.logFile, "utf8").catch(describeError)));
   }
+  await untilExecuted(clock, pid);
   return {
     pid,
     stdin: child.stdin,
@@ -72,6 +77,15 @@ export async function launch(command: LaunchCommand): Promise<LaunchedProcess> {
     exited,
     resize: (rows, columns) => resizeTerminal(pid, rows, columns),
   };
+}
+
+/** Until it has become the container's command it is runc, on which a signal would be lost. */
+async function untilExecuted(clock: Clock, pid: number): Promise<void> {
+  for (let tries = 0; tries < MAX_EXEC_POLLS; tries += 1) {
+    const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
+    if (!name.startsWith("runc:[")) return;
+    await clock.sleep(EXEC_POLL_MS);
+  }
 }
 
 /** script's own stderr carries nothing of the process. */

@@ -4,13 +4,14 @@ import * as v from "valibot";
 import { describeError, internal } from "../../../../src/errors/index.ts";
 import type { StatsContainerResponse } from "../../../../src/gen/agent/agent.ts";
 import type { LinuxResources, Process } from "../../../../src/gen/agent/oci.ts";
-import type { Exec, Log } from "../../../../src/platform/index.ts";
+import type { Clock, Exec, Log } from "../../../../src/platform/index.ts";
 import { lastMessage, launch } from "./launch.ts";
 import { toProcessJson, toResourcesJson } from "./oci-spec.ts";
 import type { ContainerPlan, ContainerRuntime, LaunchedProcess } from "./runtime.ts";
 import { EMPTY_STATS, parseRuncStats } from "./stats.ts";
 
 export interface RuncDeps {
+  readonly clock: Clock;
   readonly exec: Exec;
   readonly log: Log;
   /** runc's own state; a folder that nobody else uses. */
@@ -34,7 +35,7 @@ export class RuncRuntime implements ContainerRuntime {
   async start(plan: ContainerPlan): Promise<LaunchedProcess> {
     await writeFile(join(plan.bundle, "config.json"), JSON.stringify(plan.config));
     const { pidFile, logFile } = await processFiles(plan, "init");
-    return launch({
+    return launch(this.#deps.clock, {
       argv: this.#runc(
         ["--log", logFile],
         "run",
@@ -55,7 +56,7 @@ export class RuncRuntime implements ContainerRuntime {
     const { pidFile, logFile, folder } = await processFiles(plan, `exec-${execId}`);
     const processFile = join(folder, "process.json");
     await writeFile(processFile, JSON.stringify(toProcessJson(process)));
-    return launch({
+    return launch(this.#deps.clock, {
       argv: this.#runc(["--log", logFile], "exec", "--process", processFile, "--pid-file", pidFile, plan.id),
       pidFile,
       logFile,
