@@ -15,6 +15,12 @@ import { chosen, lineOf, type Outcome } from "./report.ts";
 const CASE_TIMEOUT_MS = 300_000;
 const CLEAN_TIMEOUT_MS = 60_000;
 
+/** An error in one line; what a stock program wrote of its stack stays in its log. */
+const textOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error))
+    .replaceAll("\n", " ")
+    .replace(/ +Stack backtrace:.*/, "");
+
 /** After a failure: what the next case needs. */
 async function recover(node: Node): Promise<void> {
   if (!node.shimProxy.running) await node.shimProxy.start();
@@ -41,11 +47,10 @@ async function runCase(node: Node, { name, run }: Case, logDir: string): Promise
   try {
     return outcome("passed", await within(CASE_TIMEOUT_MS, run(node)));
   } catch (error) {
-    const text = error instanceof Error ? error.message : `${error}`;
-    const failed = outcome("failed", text.replaceAll("\n", " "));
+    const failed = outcome("failed", textOf(error));
     await saveConsoles(node, logDir).catch(() => undefined);
     await within(CLEAN_TIMEOUT_MS, recover(node)).catch((cause: unknown) => {
-      process.stdout.write(`       cleaning up after it failed too: ${cause}\n`);
+      process.stdout.write(`       cleaning up after it failed too: ${textOf(cause)}\n`);
     });
     return failed;
   }
