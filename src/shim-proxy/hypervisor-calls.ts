@@ -16,6 +16,8 @@ export interface HypervisorCall {
   everDelivered: boolean;
   /** Whether it is with the owner of the connection's upstream now. */
   delivered: boolean;
+  /** Whether the connection to the owner broke under it, and the owner is not known to be dead or alive since. */
+  suspect: boolean;
   cancelTimer: (() => void) | undefined;
 }
 

@@ -47,7 +47,7 @@ export class HypervisorConnection {
   readonly #calls: Map<number, HypervisorCall> = new Map();
   readonly #ids: StreamIds = new StreamIds();
   #upstream: Upstream | undefined;
-  /** Set while a dial, a pause before the next, or the grace after a break is under way: nothing is delivered then. */
+  /** Set while a dial, or a pause before the next, is under way: nothing is delivered then. */
   #busy: { cancel(): void } | undefined;
   #closed = false;
 
@@ -103,6 +103,7 @@ export class HypervisorConnection {
       deaths: 0,
       everDelivered: false,
       delivered: false,
+      suspect: false,
       cancelTimer: undefined,
     };
     if (isStop(call)) this.#host.stopRequested(sandboxId);
@@ -203,6 +204,7 @@ export class HypervisorConnection {
         ),
       };
       this.#upstream = upstream;
+      this.#takeBack(true);
       void this.#deliver();
     });
   }
@@ -224,26 +226,31 @@ export class HypervisorConnection {
   }
 
   /**
-   * The owner's end of the connection is gone. If the owner is dead its attach stream ends within moments, and if it
-   * releases itself it says so; only when neither happens has the call itself broken the connection.
+   * The owner's end of the connection is gone. Whether the owner is too shows at once: its attach stream ends, or the next
+   * dial succeeds, and then it was the call that broke the connection.
    */
   #onUpstreamClosed(upstream: Upstream, reason: CloseReason): void {
     if (this.#upstream !== upstream) return;
     this.#upstream = undefined;
-    if (![...this.#calls.values()].some((call) => call.delivered)) return void this.#deliver();
+    const delivered = [...this.#calls.values()].filter((call) => call.delivered);
+    if (delivered.length === 0) return void this.#deliver();
     this.#host.log.debug("a connection to the control plane broke", { error: reason.error.message });
-    const cancel = this.#host.clock.schedule(this.#host.limits.ownerGraceMs, () => {
-      this.#takeBack(true);
-      this.#proceed();
-    });
-    this.#busy = { cancel };
+    for (const call of delivered) {
+      call.delivered = false;
+      call.suspect = true;
+      this.#armTimer(call);
+    }
+    this.#busy = {
+      cancel: this.#host.clock.schedule(this.#host.limits.ownerRedialMs, () => this.#proceed()),
+    };
   }
 
-  /** Delivered calls become undelivered; those under which too many owners died are refused. */
+  /** What was with the owner is not any more; when it died over them, those under which too many did are refused. */
   #takeBack(died: boolean): void {
     for (const call of [...this.#calls.values()]) {
-      if (!call.delivered) continue;
+      if (!call.delivered && !call.suspect) continue;
       call.delivered = false;
+      call.suspect = false;
       if (died) call.deaths++;
       if (call.deaths >= this.#host.limits.poisonDeaths) this.#poison(call);
       else this.#armTimer(call);

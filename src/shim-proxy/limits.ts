@@ -4,8 +4,6 @@ export interface ShimProxyLimits {
   readonly holdMs: number;
   /** How often control planes may die under one call before it is answered 13. */
   readonly poisonDeaths: number;
-  /** How long a broken connection to the frame socket may precede the end of its owner before it counts by itself. */
-  readonly ownerGraceMs: number;
   /** Pause between dials of a frame socket that refuses. */
   readonly ownerRedialMs: number;
   /** Connections to hypervisor.sock. */
@@ -53,7 +51,6 @@ const MIB = 1024 * 1024;
 export const DEFAULT_LIMITS: ShimProxyLimits = {
   holdMs: 10 * MINUTE_MS,
   poisonDeaths: 3,
-  ownerGraceMs: 1000,
   ownerRedialMs: 50,
   maxHypervisorConnections: 4096,
   maxCallsPerConnection: 4096,
