@@ -12,14 +12,17 @@ import {
   noNetworking,
   type PodNetworking,
   ProxySession,
+  proxyAnswers,
   type ReaperOptions,
   type SandboxConfig,
   type SandboxDeps,
   type SandboxFiles,
 } from "../sandbox/index.ts";
+import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import { DEFAULT_TLS_PROFILE, issueVmIdentity, loadCustomIdentity } from "../tls/index.ts";
 import { parseInitdata } from "../user-data/index.ts";
 import type { AdaptorConfig } from "./config.ts";
+import { crashPoints, type PointHook, withPoints } from "./crash-points.ts";
 import { serveFrames } from "./frame-server.ts";
 import { aborted, stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
@@ -42,7 +45,8 @@ export async function runAdaptor(config: AdaptorConfig, module: ProviderModule):
   for (const warning of config.warnings) log.warn(warning);
   const stop = stopSignal();
   const sandboxConfig = sandboxConfigOf(config);
-  const networking = chooseNetworking(config, log);
+  const points = crashPoints(process.env);
+  const networking = chooseNetworking(config, log, points);
   const provider = await module.create(
     { clock, exec: systemExec, log: log.child({ provider: module.name }), owner: sandboxConfig.owner },
     config.providerOptions,
@@ -55,7 +59,7 @@ export async function runAdaptor(config: AdaptorConfig, module: ProviderModule):
     const lock = await waitForLock(config, { clock, log }, stop);
     if (lock === undefined) return 0;
     const node = { bootId: readFileSync(config.paths.bootIdFile, "utf8").trim(), podsDirExisted };
-    await runTerm({ config, sandboxConfig, provider, networking, clock, log, node, stop });
+    await runTerm({ config, sandboxConfig, provider, networking, clock, log, node, stop, points });
     lock.release();
     return 0;
   } finally {
@@ -72,12 +76,13 @@ interface Term {
   readonly log: Log;
   readonly node: NodeState;
   readonly stop: AbortSignal;
+  readonly points: PointHook | undefined;
 }
 
 /** From the lock to the orderly end. */
 async function runTerm(term: Term): Promise<void> {
-  const { config, clock, log } = term;
-  const journal = Journal.open({ stateDir: config.paths.stateDir, clock });
+  const { config, clock, log, points } = term;
+  const journal = openJournal(term);
   const epoch = journal.nextEpoch();
   const frameSocket = join(config.paths.runDir, `frames-${epoch}.sock`);
   const session = new ProxySession(
@@ -96,13 +101,14 @@ async function runTerm(term: Term): Promise<void> {
     clock,
     log,
     journal,
-    provider: term.provider,
+    provider: withPoints(term.provider, "provider", points),
     networking: term.networking,
-    proxy: session,
-    files: sandboxFiles,
+    proxy: withPoints<ShimProxyControl>(session, "proxy", points),
+    files: withPoints(sandboxFiles, "files", points),
     issueIdentity: (serverName) => issueVmIdentity({ serverName, nowMs: clock.wallMs() }),
     config: term.sandboxConfig,
   };
+  const embedded = (await embedsProxy(term)) ? await startEmbeddedProxy(term) : undefined;
   const control = new ControlPlane(deps, session, term.node, reaperOf(config));
   removeOldFrameSockets(config.paths.runDir);
   const frames = await serveFrames(frameSocket, (signal) => control.ready(signal));
@@ -111,8 +117,31 @@ async function runTerm(term: Term): Promise<void> {
   await aborted(term.stop);
   log.info("shutting down; what is under way is left to the next control plane");
   await control.end(clock.timeout(RELEASE_TIMEOUT_MS), () => frames.close());
+  await embedded?.close();
   rmSync(frameSocket, { force: true });
   journal.close();
+}
+
+/** In Kubernetes never: there the proxy is a DaemonSet of its own, and is waited for. */
+async function embedsProxy(term: Term): Promise<boolean> {
+  const { config, clock } = term;
+  if (config.shimProxy !== "auto") return config.shimProxy === "embedded";
+  if (config.node.inKubernetes) return false;
+  return !(await proxyAnswers(config.paths.proxySocket, clock));
+}
+
+/** The pods of an embedded proxy end with this process: good for a trial, not for a node. */
+async function startEmbeddedProxy(term: Term): Promise<{ close(): Promise<void> }> {
+  const { config, clock, log } = term;
+  log.warn(
+    "the shim-proxy runs inside this process: pods end when it ends. Run `cloud-api-adaptor shim-proxy` beside it to keep them",
+  );
+  const { runShimProxy } = await import("../shim-proxy/server.ts");
+  const { runDir, hypervisorSocket, proxySocket } = config.paths;
+  return await runShimProxy(
+    { runDir, hypervisorSocket, proxySocket, programVersion: await programVersion() },
+    { clock, log: log.child({ component: "shim-proxy" }) },
+  );
 }
 
 function runtimeOf(config: AdaptorConfig, clock: Clock): ContainerRuntime | undefined {
@@ -129,6 +158,15 @@ function reaperOf(config: AdaptorConfig): ReaperOptions | undefined {
     budget: cleaning.reaperBudget,
     dryRun: cleaning.reaper === "dry-run",
   };
+}
+
+function openJournal(term: Term): Journal {
+  const { points } = term;
+  return Journal.open({
+    stateDir: term.config.paths.stateDir,
+    clock: term.clock,
+    ...(points && { hook: (operation, phase) => points(`journal.${operation}`, phase) }),
+  });
 }
 
 /** Left by owners that were killed; the lock is ours, so none of them listens. */
@@ -162,9 +200,12 @@ async function verifies(provider: Provider, log: Log, stop: AbortSignal): Promis
 }
 
 /** Without root there is no tunnel: only the machine room's plain processes can do without. */
-function chooseNetworking(config: AdaptorConfig, log: Log): PodNetworking {
+function chooseNetworking(config: AdaptorConfig, log: Log, points: PointHook | undefined): PodNetworking {
   if (process.getuid?.() === 0) {
-    return kernelNetworking({ exec: systemExec, log }, config.network);
+    const onStep = points && {
+      onStep: (step: string, phase: "before" | "after") => points(`tunnel.${step}`, phase),
+    };
+    return kernelNetworking({ exec: systemExec, log, ...onStep }, config.network);
   }
   if (config.provider !== "mock") {
     throw unsupported(

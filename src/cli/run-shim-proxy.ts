@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { createLog, systemClock } from "../platform/index.ts";
 import type { ShimProxyConfig } from "./config.ts";
 import { aborted, stopSignal } from "./stop-signals.ts";
+import { programVersion } from "./version.ts";
 
 /** Runs the data plane. At SIGTERM it stays until its last sandbox is closed. Resolves to the exit status. */
 export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
@@ -10,7 +11,7 @@ export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
   const stop = stopSignal();
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const { runShimProxy: run } = await import("../shim-proxy/server.ts");
-  const proxy = await run(config, { clock: systemClock, log });
+  const proxy = await run({ ...config, programVersion: await programVersion() }, { clock: systemClock, log });
   await aborted(stop);
   await proxy.drain();
   return 0;

@@ -10,6 +10,6 @@ export type {
   SandboxFiles,
   TunnelInput,
 } from "./ports.ts";
-export { ProxySession, type ProxySessionOptions } from "./proxy-session.ts";
+export { ProxySession, type ProxySessionOptions, proxyAnswers } from "./proxy-session.ts";
 export { DEFAULT_REAPER, Reaper, type ReaperOptions } from "./reaper.ts";
 export { type PodRequest, parsePodRequest } from "./request.ts";

@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import { journalFailed } from "../errors/index.ts";
-import type { Exec, Log } from "../platform/index.ts";
 import {
   inspectPodNetwork,
   type PodNetworkConfig,
@@ -8,6 +7,7 @@ import {
   planTunnel,
   podNetworkSpec,
   setUpTunnel,
+  type TunnelDeps,
   type TunnelPlan,
   tearDownTunnel,
 } from "../pod-network/index.ts";
@@ -63,10 +63,7 @@ const factsOf = (text: string): PodNetworkFacts => fromJournal(factsSchema, text
 const planOf = (text: string): TunnelPlan => fromJournal(planSchema, text, "a tunnel");
 
 /** Pod networks of this machine's kernel, through iproute2, tc and iptables. */
-export function kernelNetworking(
-  deps: { readonly exec: Exec; readonly log: Log },
-  config: PodNetworkConfig,
-): PodNetworking {
+export function kernelNetworking(deps: TunnelDeps, config: PodNetworkConfig): PodNetworking {
   return {
     async inspect(netns, signal) {
       return JSON.stringify(await inspectPodNetwork(deps, { netns, config }, signal));

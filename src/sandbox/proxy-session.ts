@@ -13,6 +13,16 @@ const RETRY_MS = 100;
 /** How long one attempt to reach the proxy may take, milliseconds. */
 const CONNECT_TIMEOUT_MS = 1000;
 
+/** Whether a shim-proxy answers on its control socket now. */
+export async function proxyAnswers(controlSocket: string, clock: Clock): Promise<boolean> {
+  try {
+    (await ShimProxyClient.connect(controlSocket, { timeoutMs: CONNECT_TIMEOUT_MS, clock })).close();
+    return true;
+  } catch {
+    return false; // Nothing listens there, or what listens is no proxy.
+  }
+}
+
 export interface ProxySessionOptions {
   readonly controlSocket: string;
   /** Where this control plane serves the hypervisor services to the proxy. */
