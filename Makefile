@@ -25,7 +25,7 @@ lint: setup ## format, lint, types
 	@npm run --silent lint
 
 image: setup ## the container image, with buildah or docker
-	@sh deploy/image/build.sh
+	@deploy/image/build.sh
 
 fuzz: setup ## decoders and parsers against random input
 	@$(NODE) test/fuzz/run.ts

@@ -8,7 +8,7 @@ import { delimiter, join } from "node:path";
 const TOOLS = [
   ["ip", "iproute2", "pod networks, the tunnel and namespace VMs"],
   ["iptables", "iptables", "the tunnel's NOTRACK rules"],
-  ["nft", "nftables", "looking at those rules in tests"],
+  ["nft", "nftables", "the network between the machine room's VMs"],
   ["nsenter", "util-linux", "reading a pod's network"],
   ["runc", "runc", "containers in pod VMs"],
   ["busybox", "busybox-static", "the demo's container image"],
