@@ -58,7 +58,7 @@ function makeAgent(deps: GuestDeps, settings: GuestSettings, podNetns: string): 
   const stateDir = inVm(settings.root, join("/run", "runc"));
   return createAgent({
     ...deps,
-    runtime: settings.rootless ? new PlainRuntime() : new RuncRuntime({ ...deps, stateDir }),
+    runtime: settings.rootless ? new PlainRuntime(settings.marks) : new RuncRuntime({ ...deps, stateDir }),
     root: settings.root,
     imagesDir: settings.imagesDir,
     rootless: settings.rootless,

@@ -23,12 +23,16 @@ export interface GuestSettings {
   readonly tlsDir: string;
   /** PEERPOD_GUEST_HOST_INTERFACE: the interface of the tunnel in dedicated mode; "" is the primary one. */
   readonly hostInterface: string;
+  /** Every PEERPOD_GUEST_ variable: plain processes get them too, so that they can be told apart from the machine's own. */
+  readonly marks: Readonly<Record<string, string>>;
 }
 
 /** The port of the stock agent-protocol-forwarder (cloud-api-adaptor pkg/forwarder/forwarder.go, DefaultListenPort). */
 export const FORWARDER_PORT = 15150;
 /** The version of the kata agent whose behaviour the guest copies. */
 export const DEFAULT_AGENT_VERSION = "4.1.0";
+
+const PREFIX = "PEERPOD_GUEST_";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -83,6 +87,11 @@ export function readSettings(env: Env): GuestSettings {
       value: "",
       form: "an interface name",
     }),
+    marks: Object.fromEntries(
+      Object.entries(env).flatMap(([key, value]) =>
+        key.startsWith(PREFIX) && value !== undefined ? [[key, value]] : [],
+      ),
+    ),
   };
 }
 

@@ -60,6 +60,8 @@ export interface TestConnection {
 export interface TestVmOptions {
   readonly rootless?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** Another name of the image. */
+  readonly image?: string;
 }
 
 /** apf.json of the fixtures without its network. */
@@ -145,7 +147,7 @@ export async function bootTestVm(options: TestVmOptions = {}): Promise<TestVm> {
   const userData = join(folder, "user-data");
   await writeFile(userData, cloudConfig({ "/run/peerpod/apf.json": apfWithoutNetwork() }));
   await makeOciLayout(systemExec, join(folder, "images", "busybox"), {
-    name: IMAGE,
+    name: options.image ?? IMAGE,
     contents: existsSync(BUSYBOX_PATH) ? { busybox: BUSYBOX_PATH } : {},
   });
   const env: Record<string, string> = {

@@ -15,6 +15,10 @@ export interface Namespace {
 const filled = (list: readonly unknown[]): boolean => list.length > 0;
 const json = (value: bigint): number => Number(value);
 
+/** The Rust shim sends `CHOWN`, the Go one `CAP_CHOWN`, which is what runc reads. */
+const withPrefix = (names: readonly string[]): readonly string[] =>
+  names.map((name) => (name.startsWith("CAP_") ? name : `CAP_${name}`));
+
 /** `process` of config.json, as runc exec takes it too. */
 export function toProcessJson(process: Process): Json {
   const user = process.User;
@@ -34,11 +38,11 @@ export function toProcessJson(process: Process): Json {
     ...(capabilities
       ? {
           capabilities: {
-            bounding: capabilities.Bounding,
-            effective: capabilities.Effective,
-            inheritable: capabilities.Inheritable,
-            permitted: capabilities.Permitted,
-            ambient: capabilities.Ambient,
+            bounding: withPrefix(capabilities.Bounding),
+            effective: withPrefix(capabilities.Effective),
+            inheritable: withPrefix(capabilities.Inheritable),
+            permitted: withPrefix(capabilities.Permitted),
+            ambient: withPrefix(capabilities.Ambient),
           },
         }
       : {}),

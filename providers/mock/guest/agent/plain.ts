@@ -28,6 +28,12 @@ const PAGE_BYTES = 4096n;
 export class PlainRuntime implements ContainerRuntime {
   /** Process groups of each container, the first process's first. */
   readonly #groups: Map<string, number[]> = new Map();
+  readonly #marks: Readonly<Record<string, string>>;
+
+  /** `marks` are added to the environment of every process. */
+  constructor(marks: Readonly<Record<string, string>>) {
+    this.#marks = marks;
+  }
 
   async start(plan: ContainerPlan): Promise<LaunchedProcess> {
     this.#groups.set(plan.id, []);
@@ -83,7 +89,7 @@ export class PlainRuntime implements ContainerRuntime {
     const child = spawn(findCommand(plan.rootfs, name, process.Env), args, {
       argv0: name,
       cwd: existsSync(cwd) ? cwd : "/",
-      env: Object.fromEntries(process.Env.map(splitEnv)),
+      env: { ...this.#marks, ...Object.fromEntries(process.Env.map(splitEnv)) },
       detached: true,
       stdio: ["pipe", "pipe", "pipe"],
     });

@@ -19,6 +19,8 @@ import { addStorage, isSandbox, removeStorage } from "./storages.ts";
 
 const CONTAINERS_DIR = "/run/kata-containers";
 const NAMESPACES_DIR = "/run/sandbox-ns";
+/** The Rust shim calls namespaces as /proc does, the Go one as the OCI specification. */
+const OCI_NAMES: Readonly<Record<string, string>> = { mnt: "mount", net: "network" };
 const ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
 export interface SandboxDeps {
@@ -149,7 +151,7 @@ export class Sandbox {
 
   #namespaces(requested: readonly { Type: string }[], sandboxPidns: boolean): readonly Namespace[] {
     const kept = requested
-      .map(({ Type: type }) => type)
+      .map(({ Type: type }) => OCI_NAMES[type] ?? type)
       .filter((type) => type !== "pid" && type !== "network");
     const namespaces: Namespace[] = kept.map((type) =>
       type === "ipc" || type === "uts"
