@@ -1,6 +1,13 @@
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import { cancelled, deadlineExceeded, describeError, gone, wrongState } from "../errors/index.ts";
+import {
+  cancelled,
+  deadlineExceeded,
+  describeError,
+  gone,
+  unauthorised,
+  wrongState,
+} from "../errors/index.ts";
 import type { Event, LinkState, SandboxState } from "../gen/shimproxy/control.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import { AgentConnection, type AgentHost } from "./agent-connection.ts";
@@ -9,7 +16,7 @@ import type { LinkStateName, VmVolume } from "./control-types.ts";
 import { HeldLink, isFinal, type LinkHost } from "./held-link.ts";
 import type { ShimProxyLimits } from "./limits.ts";
 import { PlacedSocket } from "./placed-socket.ts";
-import type { DialVm, VmAddress } from "./vm-dialler.ts";
+import { type DialVm, isClosedAfterHandshake, type VmAddress } from "./vm-dialler.ts";
 import { encodeLinkState } from "./wire-names.ts";
 
 /** The name that the Go adaptor gives it (pkg/adaptor/proxy/proxy.go). */
@@ -27,6 +34,9 @@ export interface AgentSandboxDeps {
 export interface VmTarget extends VmAddress {
   readonly volumes: readonly VmVolume[];
 }
+
+/** First dials that may end right after the TLS handshake before that counts as a refusal: about 1.5 s of them. */
+const MAX_HANG_UPS = 10;
 
 interface Waiter {
   resolve(): void;
@@ -57,6 +67,7 @@ export class AgentSandbox {
   #breaks = 0;
   /** Whether TLS to the present target was ever up, and when the agent was last heard (or the link first up). */
   #linked = false;
+  #hangUps = 0;
   #agentKnown = false;
   #agentVersion: string | undefined;
   #lastAnswerMs = 0;
@@ -284,9 +295,15 @@ export class AgentSandbox {
 
   #onDialFailed(error: unknown): boolean {
     const text = describeError(error);
-    if (!this.#linked && isFinal(error)) {
-      for (const waiter of [...this.#waiters])
-        waiter.reject(error instanceof Error ? error : new Error(text));
+    this.#hangUps = isClosedAfterHandshake(error) ? this.#hangUps + 1 : 0;
+    const refused =
+      this.#hangUps >= MAX_HANG_UPS
+        ? unauthorised(`${text}, ${this.#hangUps} times in a row; it seems to refuse our client certificate`)
+        : isFinal(error)
+          ? error
+          : undefined;
+    if (!this.#linked && refused instanceof Error) {
+      for (const waiter of [...this.#waiters]) waiter.reject(refused);
       return false;
     }
     this.#updateState(text);

@@ -86,7 +86,8 @@ export class RecordingPeer {
     let found: Asked | undefined;
     await eventually(() => {
       found = this.asked.filter((asked) => asked.method === method)[skip];
-      if (found === undefined) throw new Error(`${method} was not asked ${skip + 1} times: ${this.methods}`);
+      if (found === undefined)
+        throw new Error(`${method} was not asked ${skip + 1} times: ${this.methods.join(", ")}`);
     });
     if (found === undefined) throw new Error("unreachable");
     return found;

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, type TLSSocket, connect as tlsConnect } from "node:tls";
@@ -27,6 +28,7 @@ export function makeCredentials(material: TlsMaterial): TlsCredentials {
   const { serverName, skipVerify } = material;
   try {
     const options = tlsClientOptions({ ...material, clientKeyPem: new Secret("") });
+    if (!isCertificate(material.caPem)) throw new Error("the CA is not a PEM certificate");
     return {
       context: createSecureContext({ ...options, key: material.clientKeyPem }),
       serverName,
@@ -37,6 +39,15 @@ export function makeCredentials(material: TlsMaterial): TlsCredentials {
       `the TLS key, certificate or CA for ${serverName} cannot be used: ${describeError(cause)}`,
       { cause },
     );
+  }
+}
+
+/** Node takes any text for a CA, and then trusts nobody. */
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
   }
 }
 
@@ -116,14 +127,22 @@ async function opened(socket: Socket, event: string, what: string, wait: Wait): 
   }
 }
 
+const CLOSED_AFTER_HANDSHAKE: Error = new Error("it closed the connection right after the TLS handshake");
+
+/**
+ * Whether the other side took our handshake and then hung up. A restart looks like that once; a server that does it every
+ * time refuses our certificate without saying so (Node's servers do, Go's send an alert).
+ */
+export const isClosedAfterHandshake = (error: unknown): boolean =>
+  error instanceof Error && error.cause === CLOSED_AFTER_HANDSHAKE;
+
 /**
  * In TLS 1.3 the client is ready before the server has judged the client's certificate. A server that accepted it sends
  * session tickets (Go's and OpenSSL's do), one that refused it an alert; without either, time decides.
  */
 async function consent(secure: TLSSocket, wait: Wait): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onClose = (): void =>
-    reject(unavailable(`${wait.where} closed the connection after the TLS handshake`));
+  const onClose = (): void => reject(CLOSED_AFTER_HANDSHAKE);
   const cancelTimer = wait.clock.schedule(wait.limitMs, resolve);
   // Node emits "session" from inside OpenSSL's read: what runs right after it must not write, or the records get garbled.
   secure
