@@ -246,6 +246,7 @@ export class MockCloud {
       void machine.exited.then((text) => {
         if (vm.lifecycle === "running") vm.lifecycle = "stopped";
         vm.detail = text;
+        log.info("VM ended", { vmName: vm.name, vmId: vm.id, reason: text });
       });
       if (vm.lifecycle === "creating") vm.lifecycle = "running";
       log.info("VM running", { vmName: vm.name, vmId: vm.id, durationMs: clock.monotonicMs() - begun });

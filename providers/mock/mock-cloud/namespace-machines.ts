@@ -28,11 +28,13 @@ export interface NamespaceMachinesDeps {
 const isDirectory = (path: string): boolean =>
   statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
+const currentMounts = async (): Promise<readonly MountPoint[]> =>
+  parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
+
 /** VMs as sets of Linux namespaces. Needs root and the tools of util-linux and iproute2. */
 export async function namespaceMachines(deps: NamespaceMachinesDeps): Promise<Machines> {
-  const mounts = parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
-  const cgroups = new Cgroups(deps.clock, deps.instance, cgroupMounts(mounts));
-  const parts = { ...deps, cgroups, mounts };
+  const cgroups = new Cgroups(deps.clock, deps.instance, cgroupMounts(await currentMounts()));
+  const parts = { ...deps, cgroups };
   return {
     rootless: false,
     async open() {
@@ -66,7 +68,6 @@ export async function namespaceMachines(deps: NamespaceMachinesDeps): Promise<Ma
 
 interface Parts extends NamespaceMachinesDeps {
   readonly cgroups: Cgroups;
-  readonly mounts: readonly MountPoint[];
 }
 
 /** Reads the init's lines from file descriptor 3. */
@@ -136,10 +137,11 @@ class NamespaceMachine implements Machine {
   }
 
   async #writeFiles(dir: string): Promise<void> {
-    const plan = planRootFileSystem(dir, this.#parts.mounts, isDirectory);
+    const plan = planRootFileSystem(dir, await currentMounts(), isDirectory);
     await mkdir(join(dir, "disk"), { mode: 0o700 });
     await Promise.all([
       writeFile(join(dir, "fstab"), plan.fstab),
+      writeFile(join(dir, "extra-fstab"), plan.extraFstab),
       writeFile(join(dir, "directories"), `${plan.directories.join("\n")}\n`),
       writeFile(join(dir, "network"), this.#parts.network.insideBatch(this.#interfaces)),
     ]);

@@ -70,6 +70,7 @@ describe("the root file system", () => {
       "29 28 0:4 net:[1] /run/netns/a rw - nsfs nsfs rw",
       "30 22 0:32 / /srv/check\\040out rw - ext4 /dev/vdb rw",
       "31 22 0:33 / /data rw - xfs /dev/vdc rw",
+      "33 22 0:40 / /var/lib/containers/storage/overlay/x/merged rw - overlay overlay rw",
       "32 22 254:0 /x /etc/hosts rw - ext4 /dev/vda rw",
     ].join("\n"),
   );
@@ -79,12 +80,13 @@ describe("the root file system", () => {
     expect(plan.fstab).toContain(
       "overlay /state/vm/disk/root overlay lowerdir=/,upperdir=/state/vm/disk/layer1/upper,",
     );
-    expect(plan.fstab).toContain("overlay /state/vm/disk/root/data overlay lowerdir=/data,");
-    expect(plan.fstab).toContain("/etc/hosts /state/vm/disk/root/etc/hosts none bind,ro 0 0");
+    expect(plan.extraFstab).toContain("overlay /state/vm/disk/root/data overlay lowerdir=/data,");
+    expect(plan.extraFstab).toContain("/etc/hosts /state/vm/disk/root/etc/hosts none bind,ro 0 0");
     expect(plan.directories).toContain("layer1/work");
   });
 
-  test("nothing of the host's /run is brought in", () => {
+  test("nothing of the host's /run or of its containers is brought in", () => {
+    expect(plan.extraFstab).not.toMatch(/netns|containers/);
     expect(plan.fstab).not.toContain("netns");
     expect(plan.fstab.match(/disk\/root\/run /g)).toHaveLength(1);
   });

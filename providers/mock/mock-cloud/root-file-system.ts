@@ -11,12 +11,16 @@ export interface MountPoint {
 export interface RootFileSystemPlan {
   readonly directories: readonly string[];
   readonly fstab: string;
+  /** The host's other file systems, in the same format; a VM can do without one that has gone meanwhile. */
+  readonly extraFstab: string;
 }
 
 /** File systems whose content belongs in a VM's view of the host; all others are the kernel's windows, or made anew. */
 const CONTENT_TYPES =
   /^(ext[234]|xfs|btrfs|overlay|tmpfs|9p|virtiofs|nfs4?|zfs|erofs|squashfs|f2fs|fuse\..*|fuseblk|fuse)$/;
 const MADE_ANEW = ["/proc", "/sys", "/dev", "/run"];
+/** Of the host's own containers: nothing of theirs belongs in a VM, and their engine must be able to unmount it. */
+const CONTAINER_ENGINES = /^\/var\/lib\/(containers|containerd|docker|kubelet|cri-o|buildkit)(\/|$)/;
 
 /** Decodes /proc/self/mountinfo (proc(5): octal escapes for blanks; optional fields end at ` - `). */
 export function parseMountInfo(text: string): readonly MountPoint[] {
@@ -65,22 +69,27 @@ export function planRootFileSystem(
   const disk = `${vmDir}/disk`;
   const directories = ["root"];
   const lines: string[] = [];
-  const overlay = (target: string): void => {
+  const extra: string[] = [];
+  const overlay = (target: string, into: string[]): void => {
     const layer = `layer${directories.length}`;
     directories.push(`${layer}/upper`, `${layer}/work`);
     const at = target === "/" ? `${disk}/root` : `${disk}/root${target}`;
-    lines.push(
+    into.push(
       `overlay ${at} overlay lowerdir=${target},upperdir=${disk}/${layer}/upper,workdir=${disk}/${layer}/work 0 0`,
     );
   };
-  overlay("/");
+  overlay("/", lines);
   const seen = new Set(["/"]);
   for (const { target, type } of mounts) {
-    const foreign = !CONTENT_TYPES.test(type) || /[\s,:\\]/.test(target) || seen.has(target);
+    const foreign =
+      !CONTENT_TYPES.test(type) ||
+      /[\s,:\\]/.test(target) ||
+      seen.has(target) ||
+      CONTAINER_ENGINES.test(target);
     if (foreign || MADE_ANEW.some((folder) => isUnder(target, folder))) continue;
     seen.add(target);
-    if (isDirectory(target)) overlay(target);
-    else lines.push(`${target} ${disk}/root${target} none bind,ro 0 0`);
+    if (isDirectory(target)) overlay(target, extra);
+    else extra.push(`${target} ${disk}/root${target} none bind,ro 0 0`);
   }
   const cgroups = cgroupMounts(mounts);
   lines.push(
@@ -94,8 +103,8 @@ export function planRootFileSystem(
     `tmpfs ${disk}/root/dev tmpfs mode=0755 0 0`,
     `devpts ${disk}/root/dev/pts devpts X-mount.mkdir,newinstance,ptmxmode=0666,mode=0620 0 0`,
     `tmpfs ${disk}/root/dev/shm tmpfs X-mount.mkdir,mode=1777 0 0`,
-    `mqueue ${disk}/root/dev/mqueue mqueue X-mount.mkdir 0 0`,
     `${vmDir}/cidata ${disk}/root/media/cidata none X-mount.mkdir,bind,ro 0 0`,
   );
-  return { directories, fstab: `${lines.join("\n")}\n` };
+  const text = (all: readonly string[]): string => all.map((line) => `${line}\n`).join("");
+  return { directories, fstab: text(lines), extraFstab: text(extra) };
 }

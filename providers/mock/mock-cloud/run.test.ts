@@ -140,7 +140,7 @@ for (const rootless of [true, false]) {
       await room.client.act(id, { action: "freeze" }, signal);
       const pids = (await room.room.inventory()).flatMap((text) => /^process (\d+)$/.exec(text)?.[1] ?? []);
       const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, "utf8")));
-      expect(stats.filter((stat) => !/^\d+ \(unshare\) S|\) T /.test(stat))).toEqual([]);
+      expect(stats.filter((stat) => !/^\d+ \(unshare\) S|\) [TZ] /.test(stat))).toEqual([]);
       await room.client.act(id, { action: "thaw" }, signal);
       await consoleWith(room.client, id, "tick9");
     },

@@ -122,6 +122,11 @@ function needSubnet(text: string, flag: string): Subnet {
   return subnet;
 }
 
+/** Mounts what a VM's root file system needs, in a mount namespace that ends with it. */
+const OVERLAY_TRIAL: string =
+  "mount -n -t tmpfs trial /tmp && mkdir /tmp/upper /tmp/work /tmp/root && " +
+  "mount -n -t overlay overlay -o lowerdir=/,upperdir=/tmp/upper,workdir=/tmp/work /tmp/root";
+
 /** Why VMs of namespaces cannot be made on this machine; undefined when they can. */
 async function namespaceProblem(exec: Exec): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "not started as root";
@@ -137,7 +142,7 @@ async function namespaceProblem(exec: Exec): Promise<string | undefined> {
   }
   const namespaces = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork"] as const;
   const [made, network] = await Promise.all([
-    tryRun(exec, ["setpriv", "unshare", ...namespaces, "true"]),
+    tryRun(exec, ["setpriv", "unshare", ...namespaces, "sh", "-c", OVERLAY_TRIAL]),
     tryRun(exec, ["ip", "-Version"]),
   ]);
   return made ?? network;

@@ -19,12 +19,17 @@ init)
   echo namespaces >&3
   read -r _ <&3
   echo "$VM_NAME" >/proc/sys/kernel/hostname
+  # Interfaces of one subnet answer for their own address only.
+  echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore
   ip -batch - <"$VM_DIR/network"
   # The root file system is the host's; what the VM writes stays in a tmpfs of its own.
   mount -n -t tmpfs -o mode=0755 disk "$VM_DIR/disk"
   cd "$VM_DIR/disk"
   while read -r dir; do mkdir -p "$dir"; done <"$VM_DIR/directories"
   mount -n --all --fstab "$VM_DIR/fstab"
+  if [ -s "$VM_DIR/extra-fstab" ]; then
+    mount -n --all --fstab "$VM_DIR/extra-fstab" || echo "machine room: this VM lacks some of the host's file systems"
+  fi
   cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty root/dev/
   for device in /dev/fuse /dev/net/tun; do
     if [ -c "$device" ]; then mkdir -p "root${device%/*}" && cp -a "$device" "root$device"; fi

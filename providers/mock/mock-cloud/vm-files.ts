@@ -1,12 +1,14 @@
-import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Secret } from "../../../src/platform/index.ts";
 
 /** The folders of VMs on the host: user data (0400, in folders only we can enter) and, without root, what the guest writes. */
 export class VmFiles {
+  readonly #stateDir: string;
   readonly #root: string;
 
   constructor(stateDir: string) {
+    this.#stateDir = stateDir;
     this.#root = join(stateDir, "vms");
   }
 
@@ -41,5 +43,7 @@ export class VmFiles {
 
   async close(): Promise<void> {
     await rm(this.#root, { recursive: true, force: true });
+    // Only if nobody else has put something there.
+    await rmdir(this.#stateDir).catch(() => undefined);
   }
 }
