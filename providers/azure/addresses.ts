@@ -23,34 +23,51 @@ export function nicIds(vm: VirtualMachine): readonly string[] {
     .flatMap((nic) => (nic.id === undefined ? [] : [nic.id]));
 }
 
-/** The VM's addresses now: public ones first, then private ones in the interfaces' order; incomplete while Azure has not given all. */
+/**
+ * The VM's addresses now, incomplete while Azure has not given all. The one to dial comes first: the public one where it is
+ * wanted, else the primary interface's own; then those of further interfaces, in order, so that the second is the tunnel's.
+ */
 export async function readAddresses(
   deps: AddressDeps,
   vm: VirtualMachine,
   signal: AbortSignal,
 ): Promise<{ readonly addresses: readonly string[]; readonly complete: boolean }> {
+  const nics = await Promise.all(nicIds(vm).map((id) => readNic(deps, id, signal)));
+  const [primary, ...further] = nics;
+  const [dial, ...rest] = [...(primary?.open ?? []), ...(primary?.inner ?? [])];
+  const others = further.flatMap((nic) => nic.inner);
+  const complete = dial !== undefined && nics.every((nic) => nic.complete);
+  const wanted = !deps.publicIp || (primary?.open.length ?? 0) > 0;
+  return {
+    addresses: [...(dial === undefined ? [] : [dial]), ...others, ...rest],
+    complete: complete && wanted,
+  };
+}
+
+interface NicAddresses {
+  readonly open: readonly string[];
+  readonly inner: readonly string[];
+  readonly complete: boolean;
+}
+
+async function readNic(deps: AddressDeps, nicId: string, signal: AbortSignal): Promise<NicAddresses> {
+  const nic = await found(deps, nicId, {
+    signal,
+    read: (group, name) => deps.network.networkInterfaces.get(group, name, { abortSignal: signal }),
+  });
   const open: string[] = [];
   const inner: string[] = [];
-  let missing = false;
-  for (const nicId of nicIds(vm)) {
-    const nic = await found(deps, nicId, {
+  for (const ip of nic?.ipConfigurations ?? []) {
+    if (isUsable(ip.privateIPAddress)) inner.push(ip.privateIPAddress);
+    const publicId = ip.publicIPAddress?.id;
+    if (!deps.publicIp || publicId === undefined) continue;
+    const address = await found(deps, publicId, {
       signal,
-      read: (group, name) => deps.network.networkInterfaces.get(group, name, { abortSignal: signal }),
+      read: (group, name) => deps.network.publicIPAddresses.get(group, name, { abortSignal: signal }),
     });
-    for (const ip of nic?.ipConfigurations ?? []) {
-      if (isUsable(ip.privateIPAddress)) inner.push(ip.privateIPAddress);
-      else missing = true;
-      const publicId = ip.publicIPAddress?.id;
-      if (!deps.publicIp || publicId === undefined) continue;
-      const address = await found(deps, publicId, {
-        signal,
-        read: (group, name) => deps.network.publicIPAddresses.get(group, name, { abortSignal: signal }),
-      });
-      if (isUsable(address?.ipAddress)) open.push(address.ipAddress);
-    }
+    if (isUsable(address?.ipAddress)) open.push(address.ipAddress);
   }
-  const enough = inner.length > 0 && (!deps.publicIp || open.length > 0);
-  return { addresses: [...open, ...inner], complete: enough && !missing };
+  return { open, inner, complete: inner.length > 0 && inner.length === nic?.ipConfigurations?.length };
 }
 
 /** Waits a short time for the addresses. Throws `unavailable` when they do not come. */

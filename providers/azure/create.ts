@@ -6,7 +6,6 @@ import {
   gone,
   invalidRequest,
   tooLarge,
-  unsupported,
 } from "../../src/errors/index.ts";
 import type { CreateOptions, Vm, VmRequest } from "../contract.ts";
 import { classifyError } from "../retry/index.ts";
@@ -58,11 +57,6 @@ function refuseUnservable(request: VmRequest): void {
   }
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(request.name)) {
     throw invalidRequest(`${JSON.stringify(request.name)} is not a VM name that Azure takes`);
-  }
-  if (request.dedicatedTunnelInterface || request.externalNetworkInterface) {
-    throw unsupported(
-      "the azure provider gives a VM one network interface: unset the setting that asks for a second one",
-    );
   }
 }
 

@@ -65,8 +65,14 @@ export function companionOf(deps: AzureDeps, companion: Companion, vmName: strin
   if (companion.attachedTo !== "" && !sameArm(companion.attachedTo, vmName)) return false;
   const tagged = companion.tags[VM_TAG];
   if (tagged !== undefined) return sameArm(tagged, vmName);
+  return isNamedFor(companion, vmName);
+}
+
+/** Whether it has one of the names that we give. */
+export function isNamedFor(companion: Companion, vmName: string): boolean {
   const names = companionNames(vmName);
-  return sameArm(companion.name, companion.kind === "disk" ? names.disk : names.nic);
+  const fitting = companion.kind === "disk" ? [names.disk] : names.nics;
+  return fitting.some((name) => sameArm(companion.name, name));
 }
 
 /** How long what a VM leaves behind is fought for: Azure holds an interface 180 s for a VM that failed. */

@@ -1,9 +1,10 @@
 import type { VirtualMachine } from "@azure/arm-compute";
+import { invalidRequest } from "../../src/errors/index.ts";
 import { type ListFilter, OwnerTag, type Vm, type VmRef } from "../contract.ts";
 import { readAddresses } from "./addresses.ts";
 import { type AzureDeps, locateVm, translator, vmId } from "./deps.ts";
-import { type Companion, listCompanions } from "./leftovers.ts";
-import { CREATED_TAG, companionNames, VM_TAG } from "./vm-body.ts";
+import { type Companion, isNamedFor, listCompanions } from "./leftovers.ts";
+import { CREATED_TAG, VM_TAG } from "./vm-body.ts";
 import { viewVm } from "./vm-view.ts";
 
 /** One VM with its state and addresses; undefined when Azure knows none of that name. */
@@ -37,6 +38,9 @@ export async function listVms(
   signal: AbortSignal,
 ): Promise<readonly Vm[]> {
   const group = deps.config.resourceGroup;
+  if (filter.clusterId === "") {
+    throw invalidRequest("a list of VMs needs a cluster: without CLUSTER_ID it would mean everybody's");
+  }
   try {
     const [vms, companions] = await Promise.all([
       deps.groups.get(group).vms.get(signal),
@@ -60,7 +64,6 @@ export async function listVms(
 function matches(filter: ListFilter, tags: Readonly<Record<string, string>>, name: string): boolean {
   if (filter.names?.includes(name)) return true;
   return (
-    filter.clusterId !== "" &&
     tags[OwnerTag.Cluster] === filter.clusterId &&
     (filter.nodeName === undefined || tags[OwnerTag.Node] === filter.nodeName)
   );
@@ -74,10 +77,7 @@ function remainsOf(
   const remains = new Map<string, Companion>();
   const names = filter.names ?? [];
   for (const one of companions) {
-    const byName = names.find((name) => {
-      const made = companionNames(name);
-      return one.name === (one.kind === "disk" ? made.disk : made.nic);
-    });
+    const byName = names.find((name) => isNamedFor(one, name));
     const vmName = one.tags[VM_TAG] ?? byName;
     if (vmName === undefined || living.has(vmName) || one.attachedTo !== "") continue;
     if (matches(filter, one.tags, vmName) && !remains.has(vmName)) remains.set(vmName, one);

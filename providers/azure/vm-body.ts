@@ -23,9 +23,15 @@ export interface VmPlan {
   readonly createdAtMs: number;
 }
 
-/** Names of what Azure makes along with a VM. Only the disk's is certain: interfaces are also found by id and tag. */
-export function companionNames(vmName: string): { readonly disk: string; readonly nic: string } {
-  return { disk: `${vmName}-disk`, nic: `${vmName}-net` };
+/** Most interfaces of a VM: its own, one for the tunnel, one for egress. */
+const MAX_NICS = 3;
+
+/** Names of what Azure makes along with a VM; of the interfaces as many as a VM can have, the primary first. */
+export function companionNames(vmName: string): { readonly disk: string; readonly nics: readonly string[] } {
+  const nics = Array.from({ length: MAX_NICS }, (_, at) =>
+    at === 0 ? `${vmName}-net` : `${vmName}-net-${at}`,
+  );
+  return { disk: `${vmName}-disk`, nics };
 }
 
 /** Tags of the VM and all that is made with it. The owner's keys win over the user's. */
@@ -79,7 +85,9 @@ export function buildVm(plan: VmPlan): VirtualMachine {
     },
     networkProfile: {
       networkApiVersion: NETWORK_API_VERSION,
-      networkInterfaceConfigurations: [buildNic(plan, names.nic)],
+      networkInterfaceConfigurations: names.nics
+        .slice(0, interfacesOf(request))
+        .map((name, at) => buildNic(plan, { name, primary: at === 0 })),
     },
     // Left out for ordinary VMs: since 2025-11-01 an unset securityType means Standard (published definition, SecurityTypes),
     // while naming Standard needs a feature registration of the subscription.
@@ -96,13 +104,21 @@ export function buildVm(plan: VmPlan): VirtualMachine {
   };
 }
 
-function buildNic(plan: VmPlan, name: string): VirtualMachineNetworkInterfaceConfiguration {
+function interfacesOf(request: VmRequest): number {
+  return 1 + Number(request.dedicatedTunnelInterface) + Number(request.externalNetworkInterface);
+}
+
+function buildNic(
+  plan: VmPlan,
+  nic: { readonly name: string; readonly primary: boolean },
+): VirtualMachineNetworkInterfaceConfiguration {
   const { config } = plan;
+  const { name, primary } = nic;
   const tags = tagsOf(plan);
   return {
     name,
     tags,
-    primary: true,
+    primary,
     deleteOption: "Delete",
     ...(config.securityGroupId === "" ? {} : { networkSecurityGroup: { id: config.securityGroupId } }),
     ipConfigurations: [
@@ -110,7 +126,7 @@ function buildNic(plan: VmPlan, name: string): VirtualMachineNetworkInterfaceCon
         name: "ip-config",
         primary: true,
         subnet: { id: config.subnetId },
-        ...(config.publicIp
+        ...(config.publicIp && primary
           ? {
               publicIPAddressConfiguration: {
                 name,

@@ -14,7 +14,7 @@ import {
   unauthorised,
   unavailable,
 } from "../../../src/errors/index.ts";
-import { errorFromStatus, parseRetryAfter } from "../../retry/index.ts";
+import { errorFromStatus } from "../../retry/index.ts";
 import {
   type AzureFailure,
   isAlreadyThere,
@@ -34,6 +34,7 @@ import {
   isTokenRefused,
   quotaNumbers,
 } from "./failure.ts";
+import { retryAfterOf } from "./gate.ts";
 
 /** Azure's own words that go into ours, at most. */
 const MAX_QUOTED = 400;
@@ -87,7 +88,7 @@ export function azureFailure(error: unknown, nowMs: number): AzureFailure | unde
     const value: unknown = typeof get === "function" ? Reflect.apply(get, headers, [name]) : undefined;
     return typeof value === "string" ? value : undefined;
   };
-  const retryAfterMs = parseRetryAfter(header("retry-after"), nowMs);
+  const retryAfterMs = retryAfterOf(header, nowMs);
   return {
     status,
     code: fromBody?.code || text(field(error, "code")),

@@ -102,6 +102,7 @@ async function attemptOnce<Q extends GateRequest, A extends GateResponse>(
   next: Send<Q, A>,
 ): Promise<Outcome<A>> {
   const { deps, caller } = run;
+  if (caller.aborted) throw cancelled("the caller gave up before a call to Azure", { cause: caller.reason });
   await run.limiter.acquire(caller);
   let token = "";
   const late = new AbortController();
@@ -135,7 +136,8 @@ function waitAfter<A extends GateResponse>(
   attempt: number,
 ): number | undefined {
   const status = outcome.response?.status ?? 0;
-  const askedMs = outcome.response ? retryAfter(outcome.response, run.deps.clock.wallMs()) : undefined;
+  const { response } = outcome;
+  const askedMs = response && retryAfterOf((name) => response.headers.get(name), run.deps.clock.wallMs());
   if (status === 429) run.limiter.holdOff(Math.min(askedMs ?? RETRY.baseMs, RETRY.budgetMs));
   if (attempt >= RETRY.tries || !worthRepeating(run.kind, outcome)) return undefined;
   return nextWaitMs(RETRY, attempt, { askedMs, random: run.deps.random });
@@ -151,9 +153,12 @@ function worthRepeating<A extends GateResponse>(kind: CallKind, outcome: Outcome
   return kind !== "write" && (status === 408 || (status >= 500 && status !== 501 && status !== 505));
 }
 
-/** Azure's own headers are in milliseconds and more exact than the standard one. */
-function retryAfter(response: GateResponse, nowMs: number): number | undefined {
-  const exact = response.headers.get("retry-after-ms") ?? response.headers.get("x-ms-retry-after-ms");
+/** How long Azure asks to wait; its own headers are in milliseconds and more exact than the standard one. */
+export function retryAfterOf(
+  header: (name: string) => string | undefined,
+  nowMs: number,
+): number | undefined {
+  const exact = header("retry-after-ms") ?? header("x-ms-retry-after-ms");
   if (exact !== undefined && /^\d+$/.test(exact)) return Number(exact);
-  return parseRetryAfter(response.headers.get("retry-after"), nowMs);
+  return parseRetryAfter(header("retry-after"), nowMs);
 }

@@ -1,1 +1,1 @@
-export { VirtualClock } from "./virtual-clock.ts";
+export { ClockView, VirtualClock } from "./virtual-clock.ts";

@@ -9,6 +9,30 @@ interface Timer {
 /** Turns of the event loop with nothing to do before time moves: promise chains and immediate callbacks get done first. */
 const SETTLE_TURNS = 3;
 
+function sleepOn(clock: Pick<Clock, "schedule">, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const onAbort = (): void => {
+      stop();
+      reject(signal?.reason);
+    };
+    const stop = clock.schedule(ms, () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+function timeoutOn(clock: Pick<Clock, "schedule">, ms: number): AbortSignal {
+  const controller = new AbortController();
+  clock.schedule(ms, () => controller.abort(new DOMException(`timed out after ${ms} ms`, "TimeoutError")));
+  return controller.signal;
+}
+
 /**
  * Time that passes only when nothing else happens: as soon as the event loop is idle, it jumps to the next timer. Hours go
  * by in milliseconds and in the same order every run. What waits for a real socket or process must hold the clock
@@ -35,27 +59,11 @@ export class VirtualClock implements Clock {
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = (): void => {
-        stop();
-        reject(signal?.reason);
-      };
-      const stop = this.schedule(ms, () => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      });
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return sleepOn(this, ms, signal);
   }
 
   timeout(ms: number): AbortSignal {
-    const controller = new AbortController();
-    this.schedule(ms, () => controller.abort(new DOMException(`timed out after ${ms} ms`, "TimeoutError")));
-    return controller.signal;
+    return timeoutOn(this, ms);
   }
 
   schedule(ms: number, fn: () => void): () => void {
@@ -73,6 +81,11 @@ export class VirtualClock implements Clock {
     return () => {
       this.#held -= 1;
     };
+  }
+
+  /** The same time for one process of many, which can be frozen: its timers then wait until it is thawed. */
+  view(): ClockView {
+    return new ClockView(this);
   }
 
   async #run(): Promise<void> {
@@ -94,5 +107,53 @@ export class VirtualClock implements Clock {
     let first: Timer | undefined;
     for (const timer of this.#timers) if (!first || timer.dueMs < first.dueMs) first = timer;
     return first;
+  }
+}
+
+/** One process's clock: a stopped process (kill -9, SIGSTOP) sees no timer of its own fire. */
+export class ClockView implements Clock {
+  readonly #base: VirtualClock;
+  readonly #missed = new Set<() => void>();
+  #frozen = false;
+
+  constructor(base: VirtualClock) {
+    this.#base = base;
+  }
+
+  wallMs(): number {
+    return this.#base.wallMs();
+  }
+
+  monotonicMs(): number {
+    return this.#base.monotonicMs();
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return sleepOn(this, ms, signal);
+  }
+
+  timeout(ms: number): AbortSignal {
+    return timeoutOn(this, ms);
+  }
+
+  schedule(ms: number, fn: () => void): () => void {
+    const stop = this.#base.schedule(ms, () => {
+      if (this.#frozen) this.#missed.add(fn);
+      else fn();
+    });
+    return () => {
+      stop();
+      this.#missed.delete(fn);
+    };
+  }
+
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    for (const fn of this.#missed) fn();
+    this.#missed.clear();
   }
 }
