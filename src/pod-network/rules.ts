@@ -20,12 +20,16 @@ interface RawTable {
  * Adds the plan's rules, their chains and the jumps to them as far as they are missing: one read and at most one atomic change, safe
  * against other programs and tunnels that do the same at the same time. Throws `network`.
  */
-export const addRules = (exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> =>
-  change(exec, plan, signal, (table) => plan.rules.flatMap((rule) => linesToAdd(table, plan, rule)));
+export async function addRules(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  await change(exec, plan, signal, (table) => plan.rules.flatMap((rule) => linesToAdd(table, plan, rule)));
+}
 
-/** Removes the plan's rules, and a chain that they leave empty, in the same way. Removing what is gone succeeds. */
-export const removeRules = (exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> =>
-  change(exec, plan, signal, (table) => plan.rules.flatMap((rule) => linesToRemove(table, plan, rule)));
+/** Removes the plan's rules, and chains that are empty then, in the same way. Removing what is gone succeeds. */
+export async function removeRules(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  const lines = (table: RawTable): string[] => plan.rules.flatMap((rule) => linesToRemove(table, plan, rule));
+  // Of two tunnels that end at once neither sees an empty chain before its own change, so the last one must look after it.
+  while (await change(exec, plan, signal, lines));
+}
 
 /** The plan's rules that exist now, as iptables prints them. */
 export async function findRules(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<string[]> {
@@ -33,16 +37,18 @@ export async function findRules(exec: Exec, plan: TunnelPlan, signal: AbortSigna
   return plan.rules.flatMap((rule) => matching(table, plan, rule));
 }
 
+/** Resolves to whether there was anything to change. */
+/** Looks and makes the change that is wanted then; false if none is. */
 async function change(
   exec: Exec,
   plan: TunnelPlan,
   signal: AbortSignal,
   lines: (table: RawTable) => string[],
-): Promise<void> {
+): Promise<boolean> {
   let failure: unknown;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const wanted = lines(await readTable(exec, signal));
-    if (wanted.length === 0) return;
+    if (wanted.length === 0) return false;
     try {
       await runNet(
         exec,
@@ -53,15 +59,13 @@ async function change(
         },
         signal,
       );
-      return;
+      return true;
     } catch (error) {
       signal.throwIfAborted();
       failure = error;
     }
   }
-  throw failure instanceof CaaError
-    ? failure
-    : networkFailed("cannot change iptables rules", { cause: failure });
+  throw failure instanceof CaaError ? failure : networkFailed("cannot change iptables rules", { cause: failure });
 }
 
 async function readTable(exec: Exec, signal: AbortSignal): Promise<RawTable> {
