@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Case, check, same } from "./case.ts";
@@ -181,12 +181,17 @@ const bulk: Case = {
     }),
 };
 
-/** A volume as the kubelet lays one out: files behind `..data`, which is replaced as a whole. */
-async function writeVolume(dir: string, version: string, value: string): Promise<void> {
-  await mkdir(join(dir, `..${version}`), { recursive: true });
-  await writeFile(join(dir, `..${version}`, "key"), value);
-  await symlink(`..${version}`, join(dir, "..data_tmp"));
+/**
+ * A volume as the kubelet's atomic writer lays it out: files in a folder named by the time, behind `..data`, which is replaced as a
+ * whole; the shim copies again when the old folder is removed (kata-containers 4.1.0, fs_share_linux.go).
+ */
+async function writeVolume(dir: string, second: number, value: string): Promise<void> {
+  const folder = (at: number): string => `..2026_01_01_00_00_0${at}.123456789`;
+  await mkdir(join(dir, folder(second)), { recursive: true });
+  await writeFile(join(dir, folder(second), "key"), value);
+  await symlink(folder(second), join(dir, "..data_tmp"));
   await rename(join(dir, "..data_tmp"), join(dir, "..data"));
+  await rm(join(dir, folder(second - 1)), { recursive: true, force: true });
 }
 
 const configMap: Case = {
@@ -194,11 +199,11 @@ const configMap: Case = {
   run: (node) =>
     withPod(node, "config", async (pod) => {
       const dir = `/var/lib/kubelet/pods/${pod.uid}/volumes/kubernetes.io~configmap/settings`;
-      await writeVolume(dir, "2026_01_01", "first");
+      await writeVolume(dir, 1, "first");
       await symlink(join("..data", "key"), join(dir, "key"));
       const reader = await pod.start({ name: "reader", command: IDLE, mounts: { "/settings": dir } });
       same("value", (await reader.exec("cat", "/settings/key")).stdout, "first");
-      await writeVolume(dir, "2026_01_02", "second");
+      await writeVolume(dir, 2, "second");
       const start = performance.now();
       await until(
         "the new value",

@@ -169,7 +169,7 @@ const killShim: Case = {
   name: "the VM of a pod whose shim was killed goes away",
   run: async (node) => {
     const pod = await Pod.run(node, "shim-killed");
-    const [shim] = await node.processes("containerd-shim-kata-remote", pod.id);
+    const [shim] = await node.processes("containerd-shim-kata", pod.id);
     check(shim !== undefined, () => "no shim process of the pod");
     const start = performance.now();
     process.kill(shim, "SIGKILL");
