@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { chmod, chown, lchown, lstat, mkdir, open, realpath, rename, rm, symlink } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { join, relative } from "node:path";
 import { describeError, internal, invalidRequest } from "../../../../src/errors/index.ts";
 import type { CopyFileRequest } from "../../../../src/gen/agent/agent.ts";
 
@@ -53,17 +53,18 @@ async function makeFolders(
   request: CopyFileRequest,
 ): Promise<string> {
   await mkdir(deps.sharedDir, { recursive: true });
-  const folder = join(deps.sharedDir, ...parts);
-  if (parts.length > 0) {
-    await mkdir(folder, { recursive: true, mode: request.dirMode & FOLDER_MODE_BITS });
-    await own(deps, folder, request);
+  const root = await realpath(deps.sharedDir);
+  let folder = root;
+  for (const part of parts) {
+    const next = join(folder, part);
+    const found = await lstat(next).catch(() => undefined);
+    if (found === undefined) await mkdir(next, { mode: request.dirMode & FOLDER_MODE_BITS });
+    folder = found?.isSymbolicLink() === true ? await realpath(next) : next;
+    // A link may point anywhere below the shared folder, not out of it.
+    if (relative(root, folder).startsWith("..")) throw invalidRequest(`${next} leads out of ${SHARED_DIR}`);
   }
-  // A link among the folders may point anywhere below the shared one, not out of it.
-  const real = await realpath(folder);
-  if (relative(await realpath(deps.sharedDir), real).startsWith("..")) {
-    throw invalidRequest(`${dirname(request.path)} leads out of ${SHARED_DIR}`);
-  }
-  return real;
+  if (folder !== root) await own(deps, folder, request);
+  return folder;
 }
 
 async function placeAt(deps: CopyFileDeps, target: string, request: CopyFileRequest): Promise<void> {
