@@ -1,4 +1,4 @@
-import { type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type ClientReadableStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import {
   CaaError,
   cancelled,
@@ -170,6 +170,9 @@ function encodePutLink(link: LinkTarget, epoch: bigint): PutLinkRequest {
   };
 }
 
+const proxyEnded = (cause?: unknown): CaaError =>
+  unavailable("the shim-proxy ended the attach stream", { cause });
+
 /** The control plane's end of the control API. One object is one attach at most; after `onLost` make a new one. */
 export class ShimProxyClient implements ShimProxyControl {
   readonly #wire: WireClient;
@@ -250,8 +253,12 @@ export class ShimProxyClient implements ShimProxyControl {
         }
       });
       // An error is always followed by no "end"; an orderly end comes without an error.
-      stream.on("error", (error: ServiceError) => ended(fromServiceError("attach to the shim-proxy", error)));
-      stream.on("end", () => ended(unavailable("the shim-proxy ended the attach stream")));
+      stream.on("error", (error: ServiceError) => {
+        // A proxy that ends resets its streams, which looks as if we had cancelled.
+        const reset = error.code === status.CANCELLED && options.signal?.aborted !== true;
+        ended(reset ? proxyEnded(error) : fromServiceError("attach to the shim-proxy", error));
+      });
+      stream.on("end", () => ended(proxyEnded()));
     });
   }
 
@@ -342,7 +349,7 @@ export class ShimProxyClient implements ShimProxyControl {
     const call = start(this.#clock.wallMs() + timeoutMs, (error, response) => {
       if (error === null) return resolve(response);
       if (signal?.aborted === true) return reject(cancelled(`${what}: ${describeError(signal.reason)}`));
-      if (error.code === 4 && error.details.startsWith("Deadline exceeded")) {
+      if (error.code === status.DEADLINE_EXCEEDED && error.details.startsWith("Deadline exceeded")) {
         return reject(deadlineExceeded(`${what}: the shim-proxy gave no answer within ${timeoutMs} ms`));
       }
       reject(fromServiceError(what, error));

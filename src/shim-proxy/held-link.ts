@@ -268,9 +268,9 @@ export class HeldLink {
     attempt.lastHeardMs = this.#host.clock.monotonicMs();
     attempt.bytesHeard = attempt.vm.bytesRead();
     if (frame.type !== FrameType.Response) return;
-    attempt.checks.delete(frame.streamId);
     this.#host.agentAnswered();
     attempt.answered.resolve();
+    if (attempt.checks.delete(frame.streamId)) this.#watch(attempt);
     const own = attempt.ownCalls.get(frame.streamId);
     if (own !== undefined) {
       attempt.ownCalls.delete(frame.streamId);
@@ -295,6 +295,7 @@ export class HeldLink {
       oldestCheckMs === undefined
         ? heardMs + limits.checkIdleMs
         : Math.max(oldestCheckMs, heardMs) + limits.checkTimeoutMs;
+    this.#cancelWatch?.();
     this.#cancelWatch = clock.schedule(Math.max(1, dueMs - clock.monotonicMs()), () => {
       if (this.#attempt !== attempt || this.closed) return;
       this.#judge(attempt);
