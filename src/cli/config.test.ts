@@ -69,6 +69,13 @@ test("without any setting the Go adaptor's defaults hold", () => {
       vmCheckIntervalMs: 30_000,
       shimProxyWaitMs: 30_000,
     },
+    cleaning: {
+      criEndpoint: "",
+      reaper: "on",
+      reaperBudget: 5,
+      reaperIntervalMs: 300_000,
+      reaperStartDeadlineMs: 1_200_000,
+    },
     verifyCloudConfig: false,
     warnings: [],
   });

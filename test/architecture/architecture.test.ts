@@ -16,8 +16,9 @@ const globals = readRules(document, "globals");
 
 const files = await readSources(ROOT, ["src", "providers"]);
 const unit = (path: string): string => unitOf(path, dependencies.keys());
+/** Tests, and what only they use: `testing*.ts`, `test-*.ts`, `*-harness.ts`. */
 const isTest = (path: string): boolean =>
-  /\.test\.ts$|(^|\/)(testing|test)(-[^/]*)?\.ts$/.test(path) || path.startsWith("test/");
+  /\.test\.ts$|(^|\/)(testing|test)(-[^/]*)?\.ts$|-harness\.ts$/.test(path) || path.startsWith("test/");
 const product: readonly SourceFile[] = files.filter((file) => !isTest(file.path));
 const written = files.filter((file) => unit(file.path) !== "gen");
 
