@@ -56,16 +56,19 @@ export interface Qdisc {
 export interface Filter {
   readonly kind: string;
   readonly pref: number;
-  readonly options: {
-    /** The handle, such as `800::800`. */
-    readonly fh: string;
-    readonly actions: readonly {
-      readonly kind: string;
-      readonly mirred_action: string;
-      readonly direction: string;
-      readonly to_dev: string;
-    }[];
-  };
+  /** Absent in the row that tc prints for the list of filters as such. */
+  readonly options?:
+    | {
+        /** The handle, such as `800::800`; `800:` is the row of a table of u32 filters. */
+        readonly fh: string;
+        readonly actions: readonly {
+          readonly kind: string;
+          readonly mirred_action: string;
+          readonly direction: string;
+          readonly to_dev: string;
+        }[];
+      }
+    | undefined;
 }
 
 type ListDecoder<T> = (text: string) => readonly T[];
@@ -136,7 +139,7 @@ export const parseFilters: ListDecoder<Filter> = decoder(
   v.object({
     kind: text(""),
     pref: count(0),
-    options: v.optional(v.object({ fh: text(""), actions: v.optional(v.array(action), []) }), { fh: "" }),
+    options: v.optional(v.object({ fh: text(""), actions: v.optional(v.array(action), []) })),
   }),
 );
 

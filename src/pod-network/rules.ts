@@ -65,7 +65,9 @@ async function change(
       failure = error;
     }
   }
-  throw failure instanceof CaaError ? failure : networkFailed("cannot change iptables rules", { cause: failure });
+  throw failure instanceof CaaError
+    ? failure
+    : networkFailed("cannot change iptables rules", { cause: failure });
 }
 
 async function readTable(exec: Exec, signal: AbortSignal): Promise<RawTable> {

@@ -191,7 +191,7 @@ async function removeRedirect(
   if (!links.some((link) => link.ifname === dev)) return;
   const [ingress] = await readIngress(exec, plan, [dev], signal);
   if (!ingress?.exists) return;
-  const acting = ingress.filters.filter((filter) => filter.options.actions.length > 0);
+  const acting = ingress.filters.filter(isFilter);
   const ours = acting.filter(
     (filter) => redirectsTo(filter, plan.device) || redirectsTo(filter, DEVICE_IS_GONE),
   );
@@ -200,7 +200,7 @@ async function removeRedirect(
       ? [`qdisc del dev ${dev} ingress`]
       : ours.map(
           (filter) =>
-            `filter del dev ${dev} parent ffff: protocol all pref ${filter.pref} handle ${filter.options.fh} u32`,
+            `filter del dev ${dev} parent ffff: protocol all pref ${filter.pref} handle ${filter.options?.fh} u32`,
         );
   if (lines.length === 0) return;
   await runNet(
@@ -269,15 +269,19 @@ async function readIngress(
   }));
 }
 
+/** Not one of the rows that tc prints for a list or a table of filters. */
+const isFilter = (filter: Filter): boolean =>
+  filter.options !== undefined && !(filter.kind === "u32" && filter.options.fh.endsWith(":"));
+
 /** What tc prints as the target of a redirection whose device was deleted. */
 const DEVICE_IS_GONE = "*";
 
 const redirectsTo = (filter: Filter, dev: string): boolean =>
   filter.kind === "u32" &&
-  filter.options.actions.some(
+  filter.options?.actions.some(
     (action) =>
       action.kind === "mirred" &&
       action.mirred_action === "redirect" &&
       action.direction === "egress" &&
       action.to_dev === dev,
-  );
+  ) === true;
