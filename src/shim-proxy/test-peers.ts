@@ -55,7 +55,11 @@ export class Opened {
 export interface Asked extends RequestEnvelope {
   readonly streamId: number;
   readonly connection: FrameConnection;
+  /** The whole envelope, byte for byte. */
+  readonly data: Buffer;
   answer(payload?: Uint8Array): void;
+  /** An answer's envelope, byte for byte. */
+  answerRaw(data: Buffer): void;
   fail(code: number, message: string): void;
 }
 
@@ -66,6 +70,7 @@ export class RecordingPeer {
   readonly connections: Set<FrameConnection> = new Set();
   /** Connections so far. */
   connectionCount = 0;
+  #reading: PromiseWithResolvers<void> | undefined;
 
   serve(stream: net.Socket): void {
     this.connectionCount++;
@@ -93,13 +98,23 @@ export class RecordingPeer {
     return found;
   }
 
+  /** Reads no more until `read`. */
+  hold(): void {
+    this.#reading = Promise.withResolvers();
+  }
+
+  read(): void {
+    this.#reading?.resolve();
+    this.#reading = undefined;
+  }
+
   /** Breaks all connections. */
   cut(): void {
     for (const connection of [...this.connections]) connection.destroy();
   }
 
-  #onFrame(connection: FrameConnection, frame: Frame): void {
-    if (frame.type !== FrameType.Request) return;
+  #onFrame(connection: FrameConnection, frame: Frame): Promise<void> | undefined {
+    if (frame.type !== FrameType.Request) return undefined;
     const { streamId } = frame;
     const send = (data: Buffer): void => {
       connection.send({ streamId, type: FrameType.Response, flags: 0, data }).catch(() => undefined);
@@ -110,11 +125,14 @@ export class RecordingPeer {
       payload: Uint8Array.from(request.payload),
       streamId,
       connection,
+      data: Buffer.from(frame.data),
+      answerRaw: send,
       answer: (payload = NO_BYTES) => send(encodeResponse({ payload })),
       fail: (code, message) => send(encodeResponse({ status: { code, message }, payload: NO_BYTES })),
     };
     this.asked.push(asked);
     this.handlers.get(request.method)?.(asked);
+    return this.#reading?.promise;
   }
 }
 
@@ -294,11 +312,13 @@ export class RawShim {
   readonly answers: { streamId: number; data: Buffer }[] = [];
   closed = false;
   #nextId = 1;
+  #reading: PromiseWithResolvers<void> | undefined;
 
   private constructor(socket: net.Socket) {
     this.#connection = new FrameConnection(socket, {
       onFrame: (frame) => {
         this.answers.push({ streamId: frame.streamId, data: frame.data });
+        return this.#reading?.promise;
       },
       onClose: () => {
         this.closed = true;
@@ -325,6 +345,21 @@ export class RawShim {
 
   send(frame: Omit<Frame, "oversizedBytes">): void {
     this.#connection.send(frame).catch(() => undefined);
+  }
+
+  /** Bytes that the other side has not taken. */
+  get queuedBytes(): number {
+    return this.#connection.queuedBytes;
+  }
+
+  /** Reads no more until `read`. */
+  hold(): void {
+    this.#reading = Promise.withResolvers();
+  }
+
+  read(): void {
+    this.#reading?.resolve();
+    this.#reading = undefined;
   }
 
   close(): void {
