@@ -12,7 +12,7 @@ import { classifyError } from "../retry/index.ts";
 import { awaitAddresses } from "./addresses.ts";
 import { azureFailure, fromFailure } from "./arm/index.ts";
 import { deleteVm } from "./delete.ts";
-import { type AzureDeps, translator, type VmTarget, vmId } from "./deps.ts";
+import { type AzureDeps, about, translator, type VmTarget, vmId } from "./deps.ts";
 import { chooseImage } from "./image.ts";
 import type { Placement } from "./placement.ts";
 import { type CreateOperation, submitVm } from "./submit.ts";
@@ -41,7 +41,7 @@ export async function createVm(deps: AzureDeps, request: VmRequest, options: Cre
         { cause: error },
       );
     }
-    throw translator(deps, signal)(error, `create VM ${request.name}`);
+    throw about(translator(deps, signal)(error, `create VM ${request.name}`), request.name);
   } finally {
     stop();
   }

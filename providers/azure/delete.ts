@@ -2,7 +2,7 @@ import type { ComputeManagementClient, VirtualMachine } from "@azure/arm-compute
 import { unavailable } from "../../src/errors/index.ts";
 import type { VmRef } from "../contract.ts";
 import { classifyError, pause, type RetryPolicy, retry } from "../retry/index.ts";
-import { type AzureDeps, locateVm, translator, type VmTarget } from "./deps.ts";
+import { type AzureDeps, about, locateVm, translator, type VmTarget } from "./deps.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { lifecycleOf } from "./vm-view.ts";
 
@@ -10,6 +10,9 @@ type DeleteOperation = ReturnType<ComputeManagementClient["virtualMachines"]["de
 
 /** A delete that collides with another operation, or fails in the middle, is begun again. */
 const RETRY: RetryPolicy = { tries: 6, baseMs: 5000, capMs: 30_000, budgetMs: 150_000 };
+
+/** But not once this much has gone by: the caller repeats a delete that failed, and may know better by then. */
+const BEGIN_AGAIN_MS = 300_000;
 
 /** Looks for a VM whose create call may still arrive, and the time between them. */
 const UNCERTAIN_LOOKS = 4;
@@ -21,14 +24,26 @@ const UNCERTAIN_PAUSE_MS = 5000;
  */
 export async function deleteVm(deps: AzureDeps, ref: VmRef, signal: AbortSignal): Promise<void> {
   const target = locateVm(deps.config, ref);
+  try {
+    await deleteAll(deps, target, signal);
+  } catch (error) {
+    throw about(translator(deps, signal)(error, `delete VM ${target.name}`), target.name);
+  }
+}
+
+async function deleteAll(deps: AzureDeps, target: VmTarget, signal: AbortSignal): Promise<void> {
   const translate = translator(deps, signal);
+  const untilMs = deps.clock.monotonicMs() + BEGIN_AGAIN_MS;
   await retry(
     { clock: deps.clock },
     {
       policy: RETRY,
+      retryable: (error) => classifyError(error) === "retry" && deps.clock.monotonicMs() < untilMs,
       operation: async () => {
         try {
           await removeVm(deps, target, signal);
+          await awaitStragglers(deps, target, signal);
+          await removeLeftovers(deps, target, signal);
         } catch (error) {
           throw translate(error, `delete VM ${target.name}`);
         }
@@ -36,8 +51,6 @@ export async function deleteVm(deps: AzureDeps, ref: VmRef, signal: AbortSignal)
     },
     signal,
   );
-  await awaitStragglers(deps, target, signal);
-  await removeLeftovers(deps, target, signal);
 }
 
 async function removeVm(deps: AzureDeps, target: VmTarget, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Disk, VirtualMachine } from "@azure/arm-compute";
 import type { NetworkInterface, PublicIPAddress } from "@azure/arm-network";
-import { type CaaError, invalidRequest } from "../../src/errors/index.ts";
+import { CaaError, invalidRequest } from "../../src/errors/index.ts";
 import type { Clock, Log } from "../../src/platform/index.ts";
 import type { VmRef } from "../contract.ts";
 import { SharedPoll } from "../retry/index.ts";
@@ -47,7 +47,7 @@ const POLL_INTERVAL_MS = 5000;
 /** From this many waiting pods on, one list is cheaper than a read for each. */
 const LIST_FROM = 3;
 /** Rounds of polling that may fail in a row before those who wait are told. Each round has retries of its own. */
-const POLL_FAILURES = 3;
+const POLL_FAILURES = 2;
 
 /** Resource groups by name: nearly always one, but an id may lead to another. */
 export class ResourceGroups {
@@ -138,4 +138,13 @@ export function translator(
       signal,
       ...(place === undefined ? {} : { place }),
     });
+}
+
+/** The error with the VM's name in its text, where a shared call or list failed that knows none. */
+export function about(error: CaaError, name: string): CaaError {
+  if (error.message.includes(name)) return error;
+  return new CaaError(error.kind, `VM ${name}: ${error.message}`, {
+    cause: error,
+    ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+  });
 }

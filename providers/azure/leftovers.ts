@@ -98,6 +98,7 @@ export async function removeLeftovers(deps: AzureDeps, target: VmTarget, signal:
     }
     const left = all.filter((one) => companionOf(deps, one, target.name));
     if (left.length === 0) return;
+    await refuseLiving(deps, { target, left }, signal);
     const problems = await removeAll(deps, { group: target.group, left }, signal);
     if (deps.clock.monotonicMs() >= untilMs) {
       const names = left.map((one) => `${one.kind} ${one.name}`).join(", ");
@@ -105,6 +106,18 @@ export async function removeLeftovers(deps: AzureDeps, target: VmTarget, signal:
     }
     if (problems.length > 0) await pause(deps.clock, ROUND_PAUSE_MS, signal);
   }
+}
+
+/** What hangs on the VM says that it is there in spite of all: then the delete has to begin again. */
+async function refuseLiving(
+  deps: AzureDeps,
+  found: { readonly target: VmTarget; readonly left: readonly Companion[] },
+  signal: AbortSignal,
+): Promise<void> {
+  const { target, left } = found;
+  if (left.every((one) => one.attachedTo === "")) return;
+  if (!(await deps.groups.get(target.group).find(target.name, signal))) return;
+  throw unavailable(`VM ${target.name} is still there after its delete`);
 }
 
 /** Interfaces before the addresses on them. Returns what may be better next time; throws what will not. */

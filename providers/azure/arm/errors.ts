@@ -34,12 +34,12 @@ import {
   isTokenRefused,
   quotaNumbers,
 } from "./failure.ts";
-import { retryAfterOf } from "./gate.ts";
+import { FAILED_ANSWER, retryAfterOf } from "./gate.ts";
 
 /** Azure's own words that go into ours, at most. */
 const MAX_QUOTED = 400;
 
-function field(value: unknown, key: string): unknown {
+function field(value: unknown, key: PropertyKey): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
 }
 
@@ -81,7 +81,7 @@ export function azureFailure(error: unknown, nowMs: number): AzureFailure | unde
   const status = field(error, "statusCode");
   if (typeof status !== "number") return undefined;
   const response = field(error, "response");
-  const fromBody = bodyError(text(field(response, "bodyAsText")));
+  const fromBody = bodyError(text(field(field(error, "request"), FAILED_ANSWER)));
   const headers = field(response, "headers");
   const header = (name: string): string | undefined => {
     const get = field(headers, "get");

@@ -15,7 +15,11 @@ export interface GateRequest {
 export interface GateResponse {
   readonly status: number;
   readonly headers: { get(name: string): string | undefined };
+  readonly bodyAsText?: string | null;
 }
+
+/** Where the gate leaves the text of a refusal: on the request, which the SDK's error carries while it drops most of the answer. */
+export const FAILED_ANSWER: unique symbol = Symbol("failed answer");
 
 export interface GateDeps {
   readonly clock: Clock;
@@ -28,9 +32,9 @@ export interface GateDeps {
 export type CallKind = "read" | "write" | "delete";
 
 /** Longest wait for one answer. */
-const ANSWER_TIMEOUT_MS = 60_000;
+const ANSWER_TIMEOUT_MS = 30_000;
 
-/** Reads and deletes are asked five times in all; the waits together stay under two minutes. */
+/** Reads and deletes are asked five times in all, and no try begins later than two minutes after the first. */
 const RETRY: RetryPolicy = { tries: 5, baseMs: 1000, capMs: 16_000, budgetMs: 120_000 };
 
 /**
@@ -62,7 +66,7 @@ export function createGate(
     const caller = request.abortSignal instanceof AbortSignal ? request.abortSignal : undefined;
     const kind = kindOf(request.method);
     const run: Run = { deps, limiter: limiters[kind], caller: caller ?? new AbortController().signal, kind };
-    let spentMs = 0;
+    const startMs = deps.clock.monotonicMs();
     let renewed = false;
     for (let attempt = 1; ; attempt++) {
       const outcome = await attemptOnce(run, request, next);
@@ -72,8 +76,8 @@ export function createGate(
         continue;
       }
       const waitMs = waitAfter(run, outcome, attempt);
-      if (waitMs === undefined || spentMs + waitMs > RETRY.budgetMs) return settle(outcome);
-      spentMs += waitMs;
+      if (waitMs === undefined) return settle(request, outcome);
+      if (deps.clock.monotonicMs() - startMs + waitMs > RETRY.budgetMs) return settle(request, outcome);
       deps.log.debug("Azure call is repeated", { step: kind, waitMs, status: outcome.response?.status ?? 0 });
       await pause(deps.clock, waitMs, run.caller);
     }
@@ -124,8 +128,9 @@ async function attemptOnce<Q extends GateRequest, A extends GateResponse>(
   }
 }
 
-function settle<A>(outcome: Outcome<A>): A {
+function settle<A extends GateResponse>(request: GateRequest, outcome: Outcome<A>): A {
   if (outcome.response === undefined) throw outcome.error;
+  if (outcome.response.status >= 400) Reflect.set(request, FAILED_ANSWER, outcome.response.bodyAsText ?? "");
   return outcome.response;
 }
 
