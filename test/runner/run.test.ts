@@ -35,11 +35,13 @@ test("passed, failed and skipped tests are counted in the last line, and a failu
     "a.test.mjs": `
       test("works", () => {});
       test("breaks", () => { expect(1).toBe(2); });
-      test.skip("makes a device (needs root)", () => {});`,
+      test.skip("makes a device (needs root)", () => {});
+      test("tags late", (context) => context.skip("this cloud has no tags"));`,
     "b.test.mjs": "import './no-such-file.mjs';",
   });
-  expect(lines.at(-1)).toBe("1 passed, 2 failed, 1 skipped");
+  expect(lines.at(-1)).toBe("1 passed, 2 failed, 2 skipped");
   expect(lines).toContain("skipped  a.test.mjs: makes a device: needs root");
+  expect(lines).toContain("skipped  a.test.mjs: tags late: this cloud has no tags");
   expect(status).toBe(1);
 });
 

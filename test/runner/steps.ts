@@ -7,6 +7,7 @@ import { type Outcome, outcomesOf } from "./summary.ts";
 
 const ROOT: string = join(import.meta.dirname, "..", "..");
 const BIN = join(ROOT, "node_modules", ".bin");
+const REPORTER = join(import.meta.dirname, "reporter.ts");
 /** A run that hangs is ended and counted as failed. */
 const VITEST_LIMIT_MS = 25 * 60 * 1000;
 const TOOL_LIMIT_MS = 5 * 60 * 1000;
@@ -135,8 +136,13 @@ export async function runVitest(root: string, args: readonly string[]): Promise<
   const reportFile = join(dir, "report.json");
   try {
     const { status } = await runTool(
-      ["vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`, ...args],
-      { cwd: root, limitMs: VITEST_LIMIT_MS, show: true, env: { NO_COLOR: "1" } },
+      ["vitest", "run", "--reporter=default", `--reporter=${REPORTER}`, ...args],
+      {
+        cwd: root,
+        limitMs: VITEST_LIMIT_MS,
+        show: true,
+        env: { NO_COLOR: "1", PEERPODS_TEST_REPORT: reportFile },
+      },
     );
     return await readOutcomes(reportFile, status, root);
   } finally {

@@ -9,58 +9,68 @@ export interface Outcome {
   readonly reason: string;
 }
 
-/** Of vitest's JSON report, what is used. */
-const REPORT = v.object({
-  testResults: v.array(
+/** What test/runner/reporter.ts writes. */
+export interface Report {
+  readonly files: readonly {
+    readonly file: string;
+    readonly passed: boolean;
+    readonly errors: readonly string[];
+    readonly tests: readonly { readonly name: string; readonly state: string; readonly note: string }[];
+  }[];
+  /** Errors that no test accounts for. */
+  readonly unhandled: readonly string[];
+}
+
+const REPORT: v.GenericSchema<unknown, Report> = v.object({
+  files: v.array(
     v.object({
-      name: v.string(),
-      status: v.string(),
-      message: v.optional(v.string(), ""),
-      assertionResults: v.array(
-        v.object({
-          fullName: v.string(),
-          status: v.string(),
-          failureMessages: v.nullish(v.array(v.string()), []),
-        }),
-      ),
+      file: v.string(),
+      passed: v.boolean(),
+      errors: v.array(v.string()),
+      tests: v.array(v.object({ name: v.string(), state: v.string(), note: v.string() })),
     }),
   ),
+  unhandled: v.array(v.string()),
 });
 
-/** A skipped test says in its name what it needs: `… (needs root)`. */
-const NEEDS = /\((needs [^()]+)\)\s*$/;
+/** A skipped test says what it needs in its name, or in that of a group around it: `… (needs root)`; or it was skipped with a note. */
+const NEEDS = /\((needs [^()]+)\)/;
 
 /**
- * Reads vitest's JSON report. A file that could not be run counts as a failed test, and so does a skipped test that does not
- * say why. `exitStatus` is vitest's: a failure that no test accounts for is one of its own.
+ * Reads the report of a run. A file that could not be run counts as a failed test, and so does a skipped test that does not say
+ * why. `exitStatus` is vitest's: a failure that nothing else accounts for is one of its own.
  */
-export function outcomesOf(report: string, exitStatus: number, root: string): readonly Outcome[] {
-  const { testResults } = v.parse(REPORT, JSON.parse(report));
-  const outcomes = testResults.flatMap((file) => {
-    const name = relative(root, file.name);
-    const tests = file.assertionResults.map((test): Outcome => testOutcome(name, test.fullName, test.status));
-    const unaccounted = file.status !== "passed" && !tests.some((test) => test.result === "failed");
-    return unaccounted
-      ? [...tests, { name, result: "failed" as const, reason: firstLine(file.message) }]
-      : tests;
+export function outcomesOf(text: string, exitStatus: number, root: string): readonly Outcome[] {
+  const report = v.parse(REPORT, JSON.parse(text));
+  const fromFiles = report.files.flatMap(({ file, passed, errors, tests }) => {
+    const name = relative(root, file);
+    const outcomes = tests.map((test) => testOutcome(name, test));
+    const unaccounted = !passed && !outcomes.some((outcome) => outcome.result === "failed");
+    return unaccounted ? [...outcomes, failure(name, errors[0] ?? "could not be run")] : outcomes;
   });
+  const outcomes = [
+    ...fromFiles,
+    ...report.unhandled.map((message) => failure("outside of any test", message)),
+  ];
   const accounted = exitStatus === 0 || outcomes.some((outcome) => outcome.result === "failed");
-  return accounted
-    ? outcomes
-    : [...outcomes, { name: "vitest", result: "failed", reason: `ended with status ${exitStatus}` }];
+  return accounted ? outcomes : [...outcomes, failure("vitest", `ended with status ${exitStatus}`)];
 }
 
-function testOutcome(file: string, fullName: string, status: string): Outcome {
-  const name = `${file}: ${fullName}`;
-  if (status === "passed") return { name, result: "passed", reason: "" };
-  if (status === "failed") return { name, result: "failed", reason: "" };
-  const reason = NEEDS.exec(fullName)?.[1];
-  return reason === undefined
-    ? { name, result: "failed", reason: "skipped without a reason; end its name in (needs …)" }
-    : { name, result: "skipped", reason };
-}
+const failure = (name: string, reason: string): Outcome => ({
+  name,
+  result: "failed",
+  reason: reason.trim().split("\n")[0] ?? "",
+});
 
-const firstLine = (text: string): string => text.trim().split("\n")[0] ?? "";
+function testOutcome(file: string, test: Report["files"][number]["tests"][number]): Outcome {
+  const name = `${file}: ${test.name}`;
+  if (test.state === "passed") return { name, result: "passed", reason: "" };
+  if (test.state === "failed") return { name, result: "failed", reason: "" };
+  const reason = NEEDS.exec(test.name)?.[1] ?? test.note;
+  return reason === ""
+    ? failure(name, "skipped without a reason: end its name in (needs …), or skip it with a note")
+    : { name: name.replace(NEEDS, "").trimEnd(), result: "skipped", reason };
+}
 
 /** The end of a run: what was skipped and why, what failed, and one line of counts. */
 export function summaryLines(outcomes: readonly Outcome[]): readonly string[] {
@@ -68,9 +78,7 @@ export function summaryLines(outcomes: readonly Outcome[]): readonly string[] {
   const line = (outcome: Outcome) =>
     `${outcome.result}  ${outcome.name}${outcome.reason === "" ? "" : `: ${outcome.reason}`}`;
   return [
-    ...of("skipped").map(
-      (outcome) => `skipped  ${outcome.name.replace(NEEDS, "").trimEnd()}: ${outcome.reason}`,
-    ),
+    ...of("skipped").map(line),
     ...of("failed").map(line),
     `${of("passed").length} passed, ${of("failed").length} failed, ${of("skipped").length} skipped`,
   ];
