@@ -99,15 +99,20 @@ describe.skipIf(!ready)("containers in the VM (needs root, runc, busybox-static)
   test("100 MB of output arrive whole, and a writer whom nobody reads is held", async () => {
     const bytes = 100 * 1024 * 1024;
     await pod.run("c-big", ["sh", "-c", `head -c ${bytes} /dev/zero; echo done >&2`]);
-    const stderr = pod.read("readStderr", "c-big", "c-big");
-    let seen = 0;
+    let stderr = "";
+    const done = pod.read("readStderr", "c-big", "c-big").then((text) => {
+      stderr = text;
+    });
+    let seen = (await pod.read("readStdout", "c-big", "c-big")).length;
+    expect(stderr).toBe("");
     for (;;) {
       const piece = await pod.read("readStdout", "c-big", "c-big");
       if (piece === "") break;
       seen += piece.length;
     }
     expect(seen).toBe(bytes);
-    expect(await stderr).toBe("done\n");
+    await done;
+    expect(stderr).toBe("done\n");
     expect(await pod.wait("c-big", "c-big")).toBe(0);
     await pod.remove("c-big");
   });
@@ -257,6 +262,20 @@ describe.skipIf(!ready)("containers in the VM (needs root, runc, busybox-static)
     ).rejects.toMatchObject({
       code: 14,
     });
+  });
+
+  test("exec with a terminal gets one too, which closing its input hangs up", async () => {
+    await pod.run("c-tty-exec", ["sleep", "1000"]);
+    const shell = await pod.exec("c-tty-exec", ["sh"], { Terminal: true });
+    await pod.write("c-tty-exec", shell, "tty; exit 6\n");
+    await pod.readUntil("c-tty-exec", shell, "/dev/pts/");
+    expect(await pod.wait("c-tty-exec", shell)).toBe(6);
+    const cat = await pod.exec("c-tty-exec", ["cat"], { Terminal: true });
+    await pod.write("c-tty-exec", cat, "line\n");
+    await pod.readUntil("c-tty-exec", cat, "line\r\n");
+    await pod.closeStdin("c-tty-exec", cat);
+    expect(await pod.wait("c-tty-exec", cat)).toBe(0);
+    await pod.remove("c-tty-exec");
   });
 
   test("a container that runs out of memory is told as an event before its exit", async () => {

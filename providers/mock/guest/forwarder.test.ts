@@ -50,7 +50,7 @@ async function dial(options: ConnectionOptions): Promise<string> {
     await createClient(HealthDefinition, answered).check({ service: "" });
     return socket.getProtocol() ?? "";
   } catch (error) {
-    return `refused: ${error instanceof Error ? error.message : error}`;
+    return `refused: ${error instanceof Error ? error.message : String(error)}`;
   } finally {
     socket.destroy();
   }

@@ -5,7 +5,7 @@ import { describeError, unavailable } from "../../../src/errors/index.ts";
 import { AgentServiceDefinition } from "../../../src/gen/agent/agent.ts";
 import { HealthDefinition } from "../../../src/gen/agent/health.ts";
 import type { Log } from "../../../src/platform/index.ts";
-import { TtrpcServer } from "../../../src/ttrpc/index.ts";
+import { type EndedCall, TtrpcServer } from "../../../src/ttrpc/index.ts";
 import type { Agent } from "./agent/index.ts";
 import type { ForwarderConfig } from "./apf-config.ts";
 import type { GuestSettings } from "./settings.ts";
@@ -35,7 +35,7 @@ export async function startForwarder(
   settings: GuestSettings,
 ): Promise<Forwarder> {
   const { agent } = deps;
-  const server = new TtrpcServer();
+  const server = new TtrpcServer({ onCallEnded: (call) => logFailure(deps.log, call) });
   server.register(AgentServiceDefinition, {
     ...agent.agent,
     createSandbox: (request, context) => agent.agent.createSandbox({ ...request, dns: [] }, context),
@@ -66,6 +66,13 @@ export async function startForwarder(
       await closed;
     },
   };
+}
+
+/** For the reader of the VM's console: what the agent refused, and why. */
+function logFailure(log: Log, call: EndedCall): void {
+  if (call.code === 0) return;
+  const { method, code, durationMs } = call;
+  log.info("call failed", { method, code, durationMs, error: describeError(call.error) });
 }
 
 async function listen(listener: Server, settings: GuestSettings): Promise<number> {

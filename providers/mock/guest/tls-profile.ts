@@ -4,8 +4,19 @@ import type { TlsOptions } from "node:tls";
 import { describeError, invalidConfig } from "../../../src/errors/index.ts";
 import type { ForwarderConfig } from "./apf-config.ts";
 
-/** Node wants OpenSSL's names of TLS 1.2 suites; apf.json has IANA's. Those that Go's crypto/tls implements. */
+/**
+ * Node wants OpenSSL's names of TLS 1.2 suites; apf.json has IANA's. All that Go's crypto/tls knows; "" where OpenSSL has
+ * none. A list of its own, not the adaptor's: this stands for a stock peer, and a VM's boot should load little.
+ */
 const OPENSSL_NAMES: Readonly<Record<string, string>> = {
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305: "ECDHE-ECDSA-CHACHA20-POLY1305",
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305: "ECDHE-RSA-CHACHA20-POLY1305",
+  TLS_ECDHE_ECDSA_WITH_RC4_128_SHA: "",
+  TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA: "",
+  TLS_ECDHE_RSA_WITH_RC4_128_SHA: "",
+  TLS_RSA_WITH_3DES_EDE_CBC_SHA: "",
+  TLS_RSA_WITH_RC4_128_SHA: "",
+  TLS_RSA_WITH_AES_128_CBC_SHA256: "AES128-SHA256",
   TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: "ECDHE-ECDSA-AES128-GCM-SHA256",
   TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: "ECDHE-ECDSA-AES256-GCM-SHA384",
   TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-ECDSA-CHACHA20-POLY1305",
@@ -34,7 +45,7 @@ function cipherList(names: readonly string[]): string {
       if (openssl === undefined) throw invalidConfig(`apf.json: tls-cipher-suites: ${name} is not known`);
       return openssl;
     });
-  return [...TLS13_SUITES, ...suites].join(":");
+  return [...TLS13_SUITES, ...suites.filter((name) => name !== "")].join(":");
 }
 
 /**

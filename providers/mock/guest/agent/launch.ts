@@ -49,7 +49,7 @@ export async function launch(clock: Clock, command: LaunchCommand): Promise<Laun
   const [file, ...args] = command.terminal ? underScript(command.argv) : command.argv;
   const running = watchFor(command.pidFile);
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
-  const exited = exitOf(child);
+  const { exited, failure } = endOf(child);
   child.stdin.on("error", () => {
     // A process that ended or closed its input: the writer is told by its own callback.
   });
@@ -66,7 +66,7 @@ export async function launch(clock: Clock, command: LaunchCommand): Promise<Laun
     child.stdin.destroy();
     stdout.discard();
     stderr.discard();
-    throw internal(lastMessage(await readFile(command.logFile, "utf8").catch(describeError)));
+    throw failure() ?? internal(lastMessage(await readFile(command.logFile, "utf8").catch(describeError)));
   }
   await untilExecuted(clock, pid);
   return {
@@ -94,11 +94,21 @@ function withoutOutput(stderr: OutputStream): OutputStream {
   return new OutputStream(undefined);
 }
 
-function exitOf(child: ChildProcessWithoutNullStreams): Promise<number> {
+interface ProcessEnd {
+  readonly exited: Promise<number>;
+  /** Why it could not even be started. */
+  failure(): CaaError | undefined;
+}
+
+function endOf(child: ChildProcessWithoutNullStreams): ProcessEnd {
   const { promise, resolve } = Promise.withResolvers<number>();
+  let failure: CaaError | undefined;
   child.on("exit", (code) => resolve(code ?? SIGNAL_BASE));
-  child.on("error", () => resolve(SIGNAL_BASE - 1));
-  return promise;
+  child.on("error", (cause) => {
+    failure = internal(`cannot run ${child.spawnfile}: ${cause.message}; is it installed?`, { cause });
+    resolve(SIGNAL_BASE - 1);
+  });
+  return { exited: promise, failure: () => failure };
 }
 
 /** Resolves when `path` appears. The folder is watched from this call on, so that nothing is missed. */
