@@ -111,22 +111,12 @@ export class SandboxManager {
 
   /** The Go shim sends no StopVM when it dies between CreateVM and StartVM, so a reservation ends by itself. */
   #expireReservation(id: string): void {
-    this.#cancelTimer(id);
-    this.#timers.set(
-      id,
-      this.#deps.clock.schedule(this.#deps.config.reservationMs, () => {
-        this.#timers.delete(id);
-        if (
-          this.#deps.journal.sandbox(id)?.phase !== "created" ||
-          this.#activities.get(id)?.start !== undefined
-        )
-          return;
-        this.#deps.log.warn("no StartVM followed CreateVM in time; the sandbox is given up", {
-          sandboxId: id,
-        });
-        this.#undoCreate(id);
-      }),
-    );
+    this.#schedule(id, this.#deps.config.reservationMs, () => {
+      if (this.#deps.journal.sandbox(id)?.phase !== "created") return;
+      if (this.#activities.get(id)?.start !== undefined) return;
+      this.#deps.log.warn("no StartVM followed CreateVM in time; the sandbox is given up", { sandboxId: id });
+      this.#undoCreate(id);
+    });
   }
 
   // ---- StartVM ----------------------------------------------------------------------------------------------
@@ -195,6 +185,16 @@ export class SandboxManager {
     const kind = isCaaError(failure) ? failure.kind : "internal";
     journal.startFailed(id, { kind, message: describeError(failure) });
     this.#inBackground(this.#cleanUpFailed(id));
+    // A shim that left will hardly come back to say StopVM; one that was told will, unless it is killed.
+    const { orphanGraceMs, reservationMs } = this.#deps.config;
+    this.#expireFailure(id, kind === "cancelled" ? orphanGraceMs : reservationMs);
+  }
+
+  /** The answer of a failed start is kept for its StopVM, and not for ever. */
+  #expireFailure(id: string, afterMs: number): void {
+    this.#schedule(id, afterMs, () => {
+      if (this.#deps.journal.sandbox(id)?.phase === "failed") this.recordStop(id);
+    });
   }
 
   async #cleanUpFailed(id: string): Promise<void> {
@@ -352,8 +352,10 @@ export class SandboxManager {
   /** Goes on with a stop, or a failed start's cleaning, that an earlier control plane began. */
   resume(record: SandboxRecord): void {
     if (record.phase === "stopping") this.#beginStop(record.id);
-    else if (record.phase === "failed") this.#inBackground(this.#cleanUpFailed(record.id));
-    else if (record.phase === "created") this.#expireReservation(record.id);
+    else if (record.phase === "failed") {
+      this.#inBackground(this.#cleanUpFailed(record.id));
+      this.#expireFailure(record.id, this.#deps.config.reservationMs);
+    } else if (record.phase === "created") this.#expireReservation(record.id);
   }
 
   /** Undoes what an earlier control plane began for a caller that is no longer there. */
@@ -399,6 +401,23 @@ export class SandboxManager {
       if (key === "start") delete activity.progress;
       this.#dropIdle(id);
     });
+  }
+
+  /** One timer a sandbox; a failure in it is logged, since nobody waits for it. */
+  #schedule(id: string, afterMs: number, work: () => void): void {
+    this.#cancelTimer(id);
+    const fire = (): void => {
+      this.#timers.delete(id);
+      try {
+        work();
+      } catch (error) {
+        this.#deps.log.error("a sandbox could not be given up", {
+          sandboxId: id,
+          error: describeError(error),
+        });
+      }
+    };
+    this.#timers.set(id, this.#deps.clock.schedule(afterMs, fire));
   }
 
   #cancelTimer(id: string): void {

@@ -1,9 +1,10 @@
 // `make demo`: one peer pod from CreateVM to StopVM, with what is better than in the Go adaptor shown on the way.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUSYBOX_PATH, makeOciLayout } from "../../providers/mock/guest/make-image.ts";
 import { systemExec } from "../../src/platform/index.ts";
+import { isInside, isRoot, prepareNamespaces, rerunInNamespaces } from "../node/namespaces.ts";
 import { added, filesBelow, networkState, processes } from "../node/residue.ts";
 import { TestNode } from "../node/test-node.ts";
 import { newId, PlayedPod } from "../shim/played-pod.ts";
@@ -17,38 +18,14 @@ const IMAGE = "docker.io/library/demo:latest";
 const BOOT_DELAY = "1500ms";
 
 const broken = process.env["DEMO_BREAK"] ?? "";
-const isRoot = process.getuid?.() === 0;
 const report = new Report();
 
 if (broken !== "" && !BREAKS.some((name) => name === broken)) {
   console.error(`DEMO_BREAK=${broken} is not known; give ${BREAKS.join(", ")} or nothing`);
   process.exit(2);
 }
-if (isRoot && process.env["DEMO_INSIDE"] !== "1") process.exit(runInNamespaces());
+if (isRoot && !isInside) process.exit(rerunInNamespaces(import.meta.filename, []));
 process.exit(await demo());
-
-/** As root the demo's node has network, mount and pid namespaces of its own: the machine's are not touched. */
-function runInNamespaces(): number {
-  const namespaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
-  const self = [process.execPath, ...process.execArgv, import.meta.filename];
-  const result = spawnSync("unshare", [...namespaces, "sh", "-c", '"$@"; exit $?', "demo", ...self], {
-    stdio: "inherit",
-    env: { ...process.env, DEMO_INSIDE: "1" },
-  });
-  if (result.error !== undefined) console.error(`cannot make namespaces: ${result.error.message}`);
-  return result.status ?? 1;
-}
-
-function prepareNamespaces(): void {
-  for (const argv of [
-    ["mount", "-t", "tmpfs", "-o", "mode=0755", "demo-run", "/run"],
-    ["ip", "link", "set", "lo", "up"],
-  ]) {
-    const [file = "", ...args] = argv;
-    execFileSync(file, args);
-  }
-  mkdirSync("/run/netns", { recursive: true });
-}
 
 async function demo(): Promise<number> {
   if (isRoot) prepareNamespaces();

@@ -52,6 +52,7 @@ export interface PodIdentity {
 /** Calls hypervisor.sock with the Go shim's habits: a new connection for each call, closed right after the answer. */
 export class PlayedShim {
   readonly #socket: string;
+  readonly #open: Set<TtrpcClient> = new Set();
 
   constructor(hypervisorSocket: string) {
     this.#socket = hypervisorSocket;
@@ -70,6 +71,11 @@ export class PlayedShim {
     await this.#once((client) => client.stopVM({ id }, { metadata: METADATA }));
   }
 
+  /** Leaves as a killed shim does: its connections close with calls unanswered. */
+  async die(): Promise<void> {
+    await Promise.all([...this.#open].map((client) => client[Symbol.asyncDispose]()));
+  }
+
   async vmId(pod: PodIdentity, wait: boolean, timeoutMs: number): Promise<string> {
     await using client = new TtrpcClient(await dial(this.#socket));
     const info = createClient(PodVMInfoDefinition, client);
@@ -79,7 +85,12 @@ export class PlayedShim {
 
   async #once<T>(call: (client: Hypervisor) => Promise<T>): Promise<T> {
     await using client = new TtrpcClient(await dial(this.#socket));
-    return await call(createClient(HypervisorDefinition, client));
+    this.#open.add(client);
+    try {
+      return await call(createClient(HypervisorDefinition, client));
+    } finally {
+      this.#open.delete(client);
+    }
   }
 }
 
