@@ -1,5 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
+import type { Exec } from "../platform/index.ts";
+import { planTunnel, type TunnelPlan } from "./plan.ts";
+import { addRules, removeRules } from "./rules.ts";
 import { NO_NAMESPACES } from "./test-namespaces.ts";
 import { COMPLETE_TUNNEL, TunnelBench } from "./test-tunnels.ts";
 
@@ -99,4 +102,78 @@ describe.each(["iptables-nft", "iptables-legacy"])("with %s", (variant) => {
       expect(await bench.nodeState()).toBe(before);
     },
   );
+
+  test.skipIf(skip)(
+    `a tunnel that begins while the last one ends gets its chains (needs root and ${variant})`,
+    async () => {
+      await using bench = await TunnelBench.create(variant);
+      const before = await bench.nodeState();
+      await using pods = new AsyncDisposableStack();
+      const plans = await Promise.all(
+        [0, 1, 2].map(async (n) => bench.planFor(pods.use(await bench.newPod(n)), n)),
+      );
+      const signal = new AbortController().signal;
+      const [first, ending, beginning] = plans.map((plan) => ({
+        add: () => addRules(bench.exec, plan, signal),
+        remove: () => removeRules(bench.exec, plan, signal),
+      }));
+      await ending?.add();
+      // The first change is made alone; the others come while it is made, and are made in one.
+      await Promise.all([first?.add(), first?.remove(), ending?.remove(), beginning?.add()]);
+      const chains = (await bench.rules()).split("\n").filter((line) => line.startsWith("-A peerpod"));
+      expect(chains.map((line) => /vni:(\d+)/.exec(line)?.[1])).toEqual(["555002", "555002"]);
+      await beginning?.remove();
+      expect(await bench.nodeState()).toBe(before);
+    },
+  );
+});
+
+describe("changes that are asked for at once", () => {
+  const plan = (n: number): TunnelPlan =>
+    planTunnel({
+      network: { netns: "/run/netns/x", podInterface: "eth0", vxlanPort: 4789, dedicated: false },
+      vxlanId: n,
+      vmAddresses: [`192.0.2.${n}`],
+    });
+  const signal = new AbortController().signal;
+
+  /** An iptables in memory that refuses every change which mentions one address. */
+  function fakeIptables(refused: string): { exec: Exec; writes: string[] } {
+    const writes: string[] = [];
+    const run: Exec["run"] = async ([file], options) => {
+      if (file === "iptables") return { code: 0, stdout: writes.join("\n"), stderr: "" };
+      const input = options?.input ?? "";
+      if (input.includes(refused)) return { code: 1, stdout: "", stderr: "refused" };
+      writes.push(input);
+      return { code: 0, stdout: "", stderr: "" };
+    };
+    return { exec: { run }, writes };
+  }
+
+  test("are made together", async () => {
+    const { exec, writes } = fakeIptables("nothing");
+    await Promise.all([1, 2, 3, 4].map((n) => addRules(exec, plan(n), signal)));
+    expect(writes.map((text) => text.match(/vni:/g)?.length)).toEqual([2, 6]);
+  });
+
+  test("do not fail for the sake of one that is refused", async () => {
+    const { exec, writes } = fakeIptables("192.0.2.3/32");
+    const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => addRules(exec, plan(n), signal)));
+    expect(outcomes.map((outcome) => outcome.status)).toEqual([
+      "fulfilled",
+      "fulfilled",
+      "rejected",
+      "fulfilled",
+    ]);
+    expect(writes.join()).toMatch(/vni:1].*vni:2].*vni:4]/s);
+  });
+
+  test("leave a caller that gives up, and nobody else", async () => {
+    const { exec } = fakeIptables("nothing");
+    const controller = new AbortController();
+    const [one, two] = [addRules(exec, plan(1), signal), addRules(exec, plan(2), controller.signal)];
+    controller.abort(new Error("gave up"));
+    await expect(two).rejects.toThrow("gave up");
+    await expect(one).resolves.toBeUndefined();
+  });
 });

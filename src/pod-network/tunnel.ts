@@ -40,8 +40,8 @@ export async function setUpTunnel(deps: TunnelDeps, plan: TunnelPlan, signal: Ab
   const { exec } = deps;
   await checkNamespace(plan.netns);
   await step(deps, "add-rules", () => addRules(exec, plan, signal));
-  await step(deps, "add-device", () => addDevice(exec, plan, signal));
-  await step(deps, "add-redirects", () => addRedirects(exec, plan, signal));
+  const device = await step(deps, "add-device", () => addDevice(exec, plan, signal));
+  await step(deps, "add-redirects", () => addRedirects(exec, plan, device, signal));
 }
 
 /**
@@ -86,77 +86,98 @@ export async function tunnelResidue(
   return [...rules, ...(device ? [`device ${plan.device} in ${plan.netns}`] : []), ...redirects];
 }
 
-async function step(deps: TunnelDeps, name: TunnelStep, work: () => Promise<void>): Promise<void> {
+async function step<T>(deps: TunnelDeps, name: TunnelStep, work: () => Promise<T>): Promise<T> {
   await deps.onStep?.(name, "before");
-  await work();
+  const result = await work();
   deps.log.debug("pod network step done", { step: name });
   await deps.onStep?.(name, "after");
+  return result;
 }
 
-async function addDevice(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
-  const links = await readLinks(exec, plan, signal);
-  if (!links.some((link) => link.ifname === plan.podInterface)) {
-    throw networkFailed(`the pod's interface ${plan.podInterface} is no longer in ${plan.netns}`);
-  }
-  const existing = links.find((link) => link.ifname === plan.device);
-  if (existing && isPlanned(existing, plan)) return;
-  if (existing) {
+/** Whether the device was made just now, so that nothing can be on it yet. */
+type DeviceState = "made" | "found";
+
+async function addDevice(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<DeviceState> {
+  // Made in the pod's namespace and up at once, by one request: its packets still travel in the namespace of this process. Moving it
+  // there afterwards, as Go does, has the same result with names that collide and a rest that a crash leaves on the node.
+  const where = ["name", plan.device, "up", "netns", plan.netns];
+  const peer = ["remote", plan.remoteAddress, "dstport", `${plan.vxlanPort}`, "nolearning"];
+  const command = {
+    argv: ["ip", "link", "add", ...where, "type", "vxlan", "id", `${plan.vxlanId}`, ...peer],
+    purpose: `add VXLAN ${plan.vxlanId} to ${plan.remoteAddress}:${plan.vxlanPort} in ${plan.netns}`,
+  } as const;
+  try {
+    await runNet(exec, command, signal);
+    return "made";
+  } catch (error) {
+    signal.throwIfAborted();
+    const existing = (await readLinks(exec, plan, signal)).find((link) => link.ifname === plan.device);
+    if (!existing) throw error;
+    if (isPlanned(existing, plan)) return "found";
     throw networkFailed(
       `${plan.netns} already has a device ${plan.device} that is not this tunnel's (VXLAN ${plan.vxlanId} to ${plan.remoteAddress}:${plan.vxlanPort}); remove it`,
     );
   }
-  // Made in the pod's namespace and up at once, by one request: its packets still travel in the namespace of this process. Moving it
-  // there afterwards, as Go does, has the same result with names that collide and a rest that a crash leaves on the node.
-  const vxlan = [
-    "type",
-    "vxlan",
-    "id",
-    `${plan.vxlanId}`,
-    "remote",
-    plan.remoteAddress,
-    "dstport",
-    `${plan.vxlanPort}`,
-    "nolearning",
-  ];
-  await runNet(
-    exec,
-    {
-      argv: ["ip", "link", "add", "name", plan.device, "up", "netns", plan.netns, ...vxlan],
-      purpose: `add VXLAN ${plan.vxlanId} to ${plan.remoteAddress}:${plan.vxlanPort} in ${plan.netns}`,
-    },
-    signal,
-  );
 }
 
-async function addRedirects(exec: Exec, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+async function addRedirects(
+  exec: Exec,
+  plan: TunnelPlan,
+  device: DeviceState,
+  signal: AbortSignal,
+): Promise<void> {
   const directions = [
     { from: plan.podInterface, to: plan.device },
     { from: plan.device, to: plan.podInterface },
   ];
-  const ingress = await readIngress(
+  const nothingYet: Ingress = { exists: false, filters: [] };
+  if (device === "made") {
+    try {
+      await runBatch(
+        exec,
+        plan,
+        directions.flatMap((direction) => linesToRedirect(direction, nothingYet)),
+        signal,
+      );
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      // The pod's interface may have some of it; what else was wrong shows again below.
+      if (!(error instanceof CaaError)) throw error;
+    }
+  }
+  const found = await readIngress(
     exec,
     plan,
     directions.map(({ from }) => from),
     signal,
   );
-  const lines = directions.flatMap(({ from, to }, index) => [
-    ...(ingress[index]?.exists ? [] : [`qdisc add dev ${from} ingress`]),
-    ...(ingress[index]?.filters.some((filter) => redirectsTo(filter, to))
-      ? []
-      : [
-          `filter add dev ${from} parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev ${to}`,
-        ]),
-  ]);
-  if (lines.length === 0) return;
-  await runNet(
-    exec,
-    {
-      argv: inNamespace(plan.netns, "tc", "-batch", "-"),
-      input: `${lines.join("\n")}\n`,
-      purpose: `redirect between ${plan.podInterface} and ${plan.device} in ${plan.netns}`,
-    },
-    signal,
+  const lines = directions.flatMap((direction, index) =>
+    linesToRedirect(direction, found[index] ?? nothingYet),
   );
+  await runBatch(exec, plan, lines, signal);
+}
+
+function linesToRedirect({ from, to }: { from: string; to: string }, ingress: Ingress): string[] {
+  const action = `action mirred egress redirect dev ${to}`;
+  return [
+    ...(ingress.exists ? [] : [`qdisc add dev ${from} ingress`]),
+    ...(ingress.filters.some((filter) => redirectsTo(filter, to))
+      ? []
+      : [`filter add dev ${from} parent ffff: protocol all u32 match u32 0 0 ${action}`]),
+  ];
+}
+
+async function runBatch(
+  exec: Exec,
+  plan: TunnelPlan,
+  lines: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (lines.length === 0) return;
+  const argv = inNamespace(plan.netns, "tc", "-batch", "-");
+  const purpose = `change the redirections between ${plan.podInterface} and ${plan.device} in ${plan.netns}`;
+  await runNet(exec, { argv, input: `${lines.join("\n")}\n`, purpose }, signal);
 }
 
 async function removeFromNamespace(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
@@ -202,16 +223,7 @@ async function removeRedirect(
           (filter) =>
             `filter del dev ${dev} parent ffff: protocol all pref ${filter.pref} handle ${filter.options?.fh} u32`,
         );
-  if (lines.length === 0) return;
-  await runNet(
-    exec,
-    {
-      argv: inNamespace(plan.netns, "tc", "-batch", "-"),
-      input: `${lines.join("\n")}\n`,
-      purpose: `remove the redirection of ${dev} in ${plan.netns}`,
-    },
-    signal,
-  );
+  await runBatch(exec, plan, lines, signal);
 }
 
 async function removeDevice(
