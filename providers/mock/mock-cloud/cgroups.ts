@@ -142,6 +142,22 @@ async function processesBelow(path: string): Promise<readonly number[]> {
   ].filter((pid) => pid > 0);
 }
 
+/** Sends a signal to every process that `list` gives, until it gives no new one: a process may have forked before it was reached. */
+export async function signalAll(
+  list: () => Promise<readonly number[]>,
+  signal: NodeJS.Signals,
+): Promise<void> {
+  const reached = new Set<number>();
+  for (;;) {
+    const fresh = (await list()).filter((pid) => !reached.has(pid));
+    if (fresh.length === 0) return;
+    for (const pid of fresh) {
+      signalProcess(pid, signal);
+      reached.add(pid);
+    }
+  }
+}
+
 /** Sends a signal; a process that is gone already is fine. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { statSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { CaaError, describeError, internal, unavailable } from "../../../src/errors/index.ts";
 import type { Clock, Exec, Log } from "../../../src/platform/index.ts";
-import { Cgroups, signalProcess } from "./cgroups.ts";
+import { Cgroups, signalAll } from "./cgroups.ts";
 import type { Machine, MachineSpec, Machines } from "./machines.ts";
 import type { NodeNetwork, VmInterface } from "./node-network.ts";
 import { cgroupMounts, type MountPoint, parseMountInfo, planRootFileSystem } from "./root-file-system.ts";
@@ -30,6 +30,14 @@ const isDirectory = (path: string): boolean =>
 
 const currentMounts = async (): Promise<readonly MountPoint[]> =>
   parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
+
+/** What a VM's root has beyond the host's: the place where the host's root is put aside, and the links that /dev has everywhere. */
+async function writeSkeleton(path: string): Promise<void> {
+  await mkdir(join(path, ".host"), { recursive: true, mode: 0o755 });
+  await mkdir(join(path, "dev", "net"), { recursive: true, mode: 0o755 });
+  const links = { ptmx: "pts/ptmx", fd: "/proc/self/fd", stdin: "fd/0", stdout: "fd/1", stderr: "fd/2" };
+  await Promise.all(Object.entries(links).map(([name, target]) => symlink(target, join(path, "dev", name))));
+}
 
 /** VMs as sets of Linux namespaces. Needs root and the tools of util-linux and iproute2. */
 export async function namespaceMachines(deps: NamespaceMachinesDeps): Promise<Machines> {
@@ -140,6 +148,7 @@ class NamespaceMachine implements Machine {
     const plan = planRootFileSystem(dir, await currentMounts(), isDirectory);
     await mkdir(join(dir, "disk"), { mode: 0o700 });
     await Promise.all([
+      writeSkeleton(join(dir, "skeleton")),
       writeFile(join(dir, "fstab"), plan.fstab),
       writeFile(join(dir, "extra-fstab"), plan.extraFstab),
       writeFile(join(dir, "directories"), `${plan.directories.join("\n")}\n`),
@@ -183,10 +192,11 @@ class NamespaceMachine implements Machine {
   }
 
   async freeze(frozen: boolean): Promise<void> {
-    for (const pid of await this.#parts.cgroups.processes(this.#spec.id)) {
-      // unshare only waits; stopped, it could not report the end of the VM.
-      if (pid !== this.#child?.pid) signalProcess(pid, frozen ? "SIGSTOP" : "SIGCONT");
-    }
+    const { cgroups } = this.#parts;
+    // unshare only waits; stopped, it could not report the end of the VM.
+    const list = async (): Promise<readonly number[]> =>
+      (await cgroups.processes(this.#spec.id)).filter((pid) => pid !== this.#child?.pid);
+    await signalAll(list, frozen ? "SIGSTOP" : "SIGCONT");
   }
 
   setUserData(userData: MachineSpec["userData"]): Promise<void> {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { unavailable, unsupported } from "../../../src/errors/index.ts";
 import type { Clock, Log } from "../../../src/platform/index.ts";
 import type { AddressPool } from "./addresses.ts";
-import { signalProcess } from "./cgroups.ts";
+import { signalAll, signalProcess } from "./cgroups.ts";
 import type { LinkFault, Machine, MachineSpec, Machines } from "./machines.ts";
 import type { VmFiles } from "./vm-files.ts";
 
@@ -179,11 +179,11 @@ class ProcessMachine implements Machine {
 
   async freeze(frozen: boolean): Promise<void> {
     const leader = this.#child?.pid;
-    const pids = await findMarked(
-      `${this.#deps.instance}/${this.#spec.id}`,
-      leader === undefined ? [] : [leader],
+    const mark = `${this.#deps.instance}/${this.#spec.id}`;
+    await signalAll(
+      () => findMarked(mark, leader === undefined ? [] : [leader]),
+      frozen ? "SIGSTOP" : "SIGCONT",
     );
-    for (const pid of pids) signalProcess(pid, frozen ? "SIGSTOP" : "SIGCONT");
   }
 
   setUserData(userData: MachineSpec["userData"]): Promise<void> {

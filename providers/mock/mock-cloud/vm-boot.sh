@@ -25,22 +25,22 @@ init)
   # The root file system is the host's; what the VM writes stays in a tmpfs of its own.
   mount -n -t tmpfs -o mode=0755 disk "$VM_DIR/disk"
   cd "$VM_DIR/disk"
-  while read -r dir; do mkdir -p "$dir"; done <"$VM_DIR/directories"
+  directories=
+  while read -r directory; do directories="$directories $directory"; done <"$VM_DIR/directories"
+  mkdir -p $directories
   mount -n --all --fstab "$VM_DIR/fstab"
   if [ -s "$VM_DIR/extra-fstab" ]; then
     mount -n --all --fstab "$VM_DIR/extra-fstab" || echo "machine room: this VM lacks some of the host's file systems"
   fi
-  cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty root/dev/
-  for device in /dev/fuse /dev/net/tun; do
-    if [ -c "$device" ]; then mkdir -p "root${device%/*}" && cp -a "$device" "root$device"; fi
+  devices=
+  for device in /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/fuse; do
+    if [ -c "$device" ]; then devices="$devices $device"; fi
   done
-  ln -s pts/ptmx root/dev/ptmx
-  ln -s /proc/self/fd root/dev/fd
-  ln -s fd/0 root/dev/stdin
-  ln -s fd/1 root/dev/stdout
-  ln -s fd/2 root/dev/stderr
+  cp -a $devices root/dev/
+  # Prepared by the machine room: what the root has beyond the host's, /.host among it.
+  cp -a "$VM_DIR/skeleton/." root/
+  if [ -c /dev/net/tun ]; then cp -a /dev/net/tun root/dev/net/; fi
   cd root
-  mkdir .host
   pivot_root . .host
   cd /
   # Lets go of everything that the host has mounted, its /run/netns above all: the host could not delete those.
