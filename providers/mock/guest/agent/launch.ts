@@ -97,7 +97,7 @@ function withoutOutput(stderr: OutputStream): OutputStream {
 interface ProcessEnd {
   readonly exited: Promise<number>;
   /** Why it could not even be started. */
-  failure(): CaaError | undefined;
+  readonly failure: () => CaaError | undefined;
 }
 
 function endOf(child: ChildProcessWithoutNullStreams): ProcessEnd {

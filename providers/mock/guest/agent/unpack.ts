@@ -1,5 +1,19 @@
-import { constants, createReadStream } from "node:fs";
-import { chmod, chown, lchown, link, lstat, mkdir, open, readdir, rm, symlink } from "node:fs/promises";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  createReadStream,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
@@ -7,7 +21,8 @@ import { invalidRequest } from "../../../../src/errors/index.ts";
 import type { Exec } from "../../../../src/platform/index.ts";
 import { readTar, type TarEntry } from "./tar.ts";
 
-// Layers and whiteouts: OCI image specification, layer.md.
+// Layers and whiteouts: OCI image specification, layer.md. The many small steps are synchronous, which makes them ten times
+// cheaper; between two chunks of an archive other work goes on.
 
 const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
@@ -43,12 +58,12 @@ export async function applyLayer(deps: UnpackDeps, rootfs: string, layer: Layer)
     const parts = splitPath(entry.path);
     const name = parts.pop();
     if (name === undefined) {
-      await finish(deps, rootfs, entry);
+      finish(deps, rootfs, entry);
       continue;
     }
-    const folder = await makeFolders(rootfs, parts);
-    if (name === OPAQUE) await clearFolder(folder, writtenHere);
-    else if (name.startsWith(WHITEOUT)) await remove(join(folder, name.slice(WHITEOUT.length)));
+    const folder = makeFolders(rootfs, parts);
+    if (name === OPAQUE) clearFolder(folder, writtenHere);
+    else if (name.startsWith(WHITEOUT)) remove(join(folder, name.slice(WHITEOUT.length)));
     else {
       const target = join(folder, name);
       await place(deps, { rootfs, target, entry }, content);
@@ -63,14 +78,16 @@ function splitPath(path: string): string[] {
   return parts;
 }
 
+const found = (path: string) => lstatSync(path, { throwIfNoEntry: false });
+
 /** Makes the folders of `parts` and refuses to pass through a link. */
-async function makeFolders(rootfs: string, parts: readonly string[]): Promise<string> {
+function makeFolders(rootfs: string, parts: readonly string[]): string {
   let folder = rootfs;
   for (const part of parts) {
     folder = join(folder, part);
-    const found = await lstat(folder).catch(() => undefined);
-    if (found === undefined) await mkdir(folder, { mode: 0o755 });
-    else if (!found.isDirectory()) {
+    const there = found(folder);
+    if (there === undefined) mkdirSync(folder, { mode: 0o755 });
+    else if (!there.isDirectory()) {
       throw invalidRequest(`an image layer writes below ${folder.slice(rootfs.length)}, which is no folder`);
     }
   }
@@ -78,14 +95,14 @@ async function makeFolders(rootfs: string, parts: readonly string[]): Promise<st
 }
 
 /** An opaque marker hides what lower layers have put here, not what this one has. */
-async function clearFolder(folder: string, writtenHere: ReadonlySet<string>): Promise<void> {
-  for (const name of await readdir(folder)) {
+function clearFolder(folder: string, writtenHere: ReadonlySet<string>): void {
+  for (const name of readdirSync(folder)) {
     const path = join(folder, name);
-    if (!writtenHere.has(path)) await remove(path);
+    if (!writtenHere.has(path)) remove(path);
   }
 }
 
-const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
+const remove = (path: string): void => rmSync(path, { recursive: true, force: true });
 
 interface Placement {
   readonly rootfs: string;
@@ -95,20 +112,21 @@ interface Placement {
 
 async function place(deps: UnpackDeps, placement: Placement, content: AsyncIterable<Buffer>): Promise<void> {
   const { rootfs, target, entry } = placement;
-  const found = await lstat(target).catch(() => undefined);
-  if (found !== undefined && !(entry.type === "directory" && found.isDirectory())) await remove(target);
+  const there = found(target);
+  const isFolder = there?.isDirectory() === true;
+  if (there !== undefined && !(entry.type === "directory" && isFolder)) remove(target);
   switch (entry.type) {
     case "directory":
-      if (found?.isDirectory() !== true) await mkdir(target);
+      if (!isFolder) mkdirSync(target);
       break;
     case "file":
       await writeContent(target, content);
       break;
     case "symlink":
-      await symlink(entry.linkTarget, target);
+      symlinkSync(entry.linkTarget, target);
       break;
     case "hardlink":
-      await linkInside(rootfs, entry, target);
+      linkInside(rootfs, entry, target);
       return;
     case "char":
     case "block":
@@ -116,20 +134,29 @@ async function place(deps: UnpackDeps, placement: Placement, content: AsyncItera
       if (!(await makeNode(deps, target, entry))) return;
       break;
   }
-  await finish(deps, target, entry);
+  finish(deps, target, entry);
 }
 
 async function writeContent(target: string, content: AsyncIterable<Buffer>): Promise<void> {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  await using file = await open(target, flags, 0o600);
-  for await (const piece of content) await file.writeFile(piece);
+  const file = openSync(
+    target,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o600,
+  );
+  try {
+    for await (const piece of content) {
+      for (let written = 0; written < piece.length; ) written += writeSync(file, piece, written);
+    }
+  } finally {
+    closeSync(file);
+  }
 }
 
-async function linkInside(rootfs: string, entry: TarEntry, target: string): Promise<void> {
+function linkInside(rootfs: string, entry: TarEntry, target: string): void {
   const parts = splitPath(entry.linkTarget);
   const name = parts.pop();
   if (name === undefined) throw invalidRequest(`an image layer links ${entry.path} to the root`);
-  await link(join(await makeFolders(rootfs, parts), name), target);
+  linkSync(join(makeFolders(rootfs, parts), name), target);
 }
 
 /** False where it cannot be made: without privilege a node is left out, as containers get their own /dev. */
@@ -143,11 +170,11 @@ async function makeNode(deps: UnpackDeps, target: string, entry: TarEntry): Prom
   return true;
 }
 
-async function finish(deps: UnpackDeps, target: string, entry: TarEntry): Promise<void> {
+function finish(deps: UnpackDeps, target: string, entry: TarEntry): void {
   if (entry.type === "symlink") {
-    if (deps.privileged) await lchown(target, entry.uid, entry.gid);
+    if (deps.privileged) lchownSync(target, entry.uid, entry.gid);
     return;
   }
-  if (deps.privileged) await chown(target, entry.uid, entry.gid);
-  await chmod(target, entry.mode);
+  if (deps.privileged) chownSync(target, entry.uid, entry.gid);
+  chmodSync(target, entry.mode);
 }
