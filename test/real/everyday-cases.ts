@@ -3,39 +3,9 @@ import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promise
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Case, check, same } from "./case.ts";
-import type { Node } from "./node.ts";
-import { type Container, Pod } from "./pod.ts";
+import { checkNothingLeft, IDLE, withPod } from "./idle-pod.ts";
+import { Pod } from "./pod.ts";
 import { until } from "./service.ts";
-
-/** A container that does nothing for ever, and ends at once when told. */
-const IDLE: readonly string[] = ["sh", "-c", "trap exit TERM; echo ready; while :; do sleep 1; done"];
-
-/** Starts a pod with one idle container, hands it over and removes it, whatever happens. */
-async function withPod(
-  node: Node,
-  name: string,
-  use: (pod: Pod, idle: Container) => Promise<string>,
-): Promise<string> {
-  const pod = await Pod.run(node, name);
-  try {
-    const idle = await pod.start({ name: "idle", command: IDLE });
-    await idle.printed("ready");
-    return await use(pod, idle);
-  } finally {
-    await pod.remove();
-  }
-}
-
-/** Waits until pods that were removed have left nothing. */
-export async function checkNothingLeft(node: Node, timeoutMs = 30_000): Promise<void> {
-  let found: readonly string[] = [];
-  await until("nothing left", timeoutMs, async () => {
-    found = await node.leftovers();
-    return found.length === 0;
-  }).catch(() => {
-    throw new Error(`left behind: ${found.join("; ")}`);
-  });
-}
 
 const lifecycle: Case = {
   name: "a pod runs, logs, and leaves nothing when it is removed",

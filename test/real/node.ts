@@ -31,6 +31,8 @@ export interface Node {
   readonly exec: Exec;
   /** The control plane. */
   readonly adaptor: Service;
+  /** A second control plane, not started, as a surge upgrade has it. */
+  readonly standby: Service;
   readonly shimProxy: Service;
   readonly logs: string;
   /** What pods that are gone have left on the node and in the cloud; empty when nothing. */
@@ -120,13 +122,18 @@ async function startContainerd(peers: Peers, config: string, archive: string, ex
  * Our three processes, not started. OTHER_ADAPTOR, a command, runs in place of the adaptor and the shim-proxy: the way to see what
  * the Go adaptor does in the same cases.
  */
-function ourServices(image: string): { room: Service; shimProxy: Service; adaptor: Service } {
-  const service = (command: string, env: Record<string, string>, ready: () => Promise<boolean>): Service =>
+function ourServices(image: string): Record<"room" | "shimProxy" | "adaptor" | "standby", Service> {
+  const service = (
+    command: string,
+    env: Record<string, string>,
+    ready: () => Promise<boolean>,
+    name = command,
+  ): Service =>
     new Service({
-      name: command,
+      name,
       argv: [PROGRAM, command],
       env: { CLUSTER_ID: "real-peers", PEERPODS_LOG_LEVEL: "debug", ...env },
-      logFile: join(LOGS, command),
+      logFile: join(LOGS, name),
       ready,
     });
   const [other, ...rest] = (process.env["OTHER_ADAPTOR"] ?? "").split(" ");
@@ -151,6 +158,7 @@ function ourServices(image: string): { room: Service; shimProxy: Service; adapto
           shimProxy: service("shim-proxy", {}, answers(PROXY_SOCKET)),
           adaptor: service("mock", { PEERPODS_SHIM_PROXY: "external" }, answers(HYPERVISOR_SOCKET)),
         }),
+    standby: service("mock", { PEERPODS_SHIM_PROXY: "external" }, answers(HYPERVISOR_SOCKET), "standby"),
   };
 }
 
@@ -192,7 +200,7 @@ export async function startNode(peers: Peers, shim: ShimPeer, exec: Exec): Promi
     ready: async () => existsSync("/dev/log"),
   });
   await syslog.start();
-  const { room, shimProxy, adaptor } = ourServices(await writeLauncher(peers, image));
+  const { room, shimProxy, adaptor, standby } = ourServices(await writeLauncher(peers, image));
   await room.start();
   await shimProxy.start();
   await adaptor.start();
@@ -205,13 +213,15 @@ export async function startNode(peers: Peers, shim: ShimPeer, exec: Exec): Promi
     room: roomApi,
     exec,
     adaptor,
+    standby,
     shimProxy,
     logs: LOGS,
     leftovers: () => leftovers(exec, roomApi),
     processes: (...parts) => processes(parts),
     close: async () => {
       cri.close();
-      for (const service of [adaptor, containerd, shimProxy, room, syslog]) await service.end("SIGKILL");
+      for (const service of [adaptor, standby, containerd, shimProxy, room, syslog])
+        await service.end("SIGKILL");
     },
   };
 }

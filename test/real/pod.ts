@@ -40,6 +40,8 @@ export interface ContainerSpec {
   readonly env?: Readonly<Record<string, string>>;
   readonly workingDir?: string;
   readonly user?: bigint;
+  readonly tty?: boolean;
+  readonly memoryLimitBytes?: bigint;
 }
 
 /** The outcome of an exec. */
@@ -167,7 +169,9 @@ export class Pod {
         hostPath,
       })),
       logPath,
+      tty: spec.tty ?? false,
       linux: {
+        resources: { memoryLimitInBytes: spec.memoryLimitBytes ?? 0n },
         securityContext: spec.user === undefined ? {} : { runAsUser: { value: spec.user } },
       },
     });
