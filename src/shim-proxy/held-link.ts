@@ -327,10 +327,14 @@ function showsLife(attempt: Attempt): boolean {
   return alive;
 }
 
+/** The VM writes it, and it gets into events and logs. */
+const MAX_VERSION_CHARS = 64;
+
 /** The agent's version, or "" for an agent that does not tell. */
 function versionOf(frame: Frame): string {
   try {
-    return VersionCheckResponse.decode(decodeResponse(frame.data).payload).agentVersion;
+    const { agentVersion } = VersionCheckResponse.decode(decodeResponse(frame.data).payload);
+    return agentVersion.slice(0, MAX_VERSION_CHARS);
   } catch {
     return "";
   }

@@ -1,6 +1,8 @@
 // The entry of the data plane's process. The control plane's side is index.ts; neither loads the other.
 import { randomUUID } from "node:crypto";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describeError, unavailable } from "../errors/index.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import { AgentFront } from "./agent-front.ts";
 import { type ControlServer, serveControl } from "./control-server.ts";
@@ -12,7 +14,7 @@ import { PlacedSocket } from "./placed-socket.ts";
 import { makeVmDialler } from "./vm-dialler.ts";
 
 export interface ShimProxyConfig {
-  /** An existing folder on a file system that lives as long as the node is up. */
+  /** On a file system that lives as long as the node is up. Made if it is not there. */
   readonly runDir: string;
   /** Where shims call the hypervisor. */
   readonly hypervisorSocket: string;
@@ -52,6 +54,8 @@ const DRAIN_POLL_MS = 200;
 export async function runShimProxy(config: ShimProxyConfig, deps: ShimProxyDeps): Promise<ShimProxy> {
   const { clock, log } = deps;
   const limits = { ...DEFAULT_LIMITS, ...config.limits };
+  makeFolder(config.runDir);
+  makeFolder(dirname(config.hypervisorSocket));
   const lock = takeLock(config.lockFile ?? join(config.runDir, "proxy.lock"));
   const instanceId = randomUUID();
   const ownership: Ownership = new Ownership({
@@ -85,6 +89,15 @@ export async function runShimProxy(config: ShimProxyConfig, deps: ShimProxyDeps)
   }
   log.info("the shim-proxy serves", { instanceId, socket: config.hypervisorSocket });
   return handleOf(instanceId, parts, deps);
+}
+
+/** As the Go adaptor does (cmd/cloud-api-adaptor): /run is empty after a boot. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw unavailable(`cannot make the folder ${path}: ${describeError(cause)}`, { cause });
+  }
 }
 
 interface Parts {

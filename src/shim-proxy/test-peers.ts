@@ -68,6 +68,8 @@ export class RecordingPeer {
   readonly asked: Asked[] = [];
   readonly handlers: Map<string, (asked: Asked) => void> = new Map();
   readonly connections: Set<FrameConnection> = new Set();
+  /** What they run over. */
+  readonly streams: Set<net.Socket> = new Set();
   /** Connections so far. */
   connectionCount = 0;
   #reading: PromiseWithResolvers<void> | undefined;
@@ -76,9 +78,13 @@ export class RecordingPeer {
     this.connectionCount++;
     const connection: FrameConnection = new FrameConnection(stream, {
       onFrame: (frame) => this.#onFrame(connection, frame),
-      onClose: () => this.connections.delete(connection),
+      onClose: () => {
+        this.connections.delete(connection);
+        this.streams.delete(stream);
+      },
     });
     this.connections.add(connection);
+    this.streams.add(stream);
   }
 
   /** Methods asked so far, in order. */
