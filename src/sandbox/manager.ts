@@ -11,13 +11,12 @@ import {
 import type { SandboxRecord } from "../journal/index.ts";
 import { createSandbox } from "./create.ts";
 import type { SandboxDeps } from "./ports.ts";
+import { Removal } from "./removal.ts";
 import { checkSandboxId, type PodRequest } from "./request.ts";
 import { Broadcast, SharedTask } from "./shared-task.ts";
 import { startSandbox } from "./start.ts";
+import { Timers } from "./timers.ts";
 import { VmDeleter } from "./vm-deleter.ts";
-
-const RETRY_FIRST_PAUSE_MS = 500;
-const RETRY_MAX_PAUSE_MS = 60_000;
 
 /** What runs for one sandbox now. What has happened is in the journal. */
 interface Activity {
@@ -41,12 +40,15 @@ export class SandboxManager {
   readonly #changes = new Broadcast();
   readonly #shutdown = new AbortController();
   readonly #deleter: VmDeleter;
-  readonly #timers = new Map<string, () => void>();
+  readonly #removal: Removal;
+  readonly #timers: Timers;
   readonly #background = new Set<Promise<void>>();
 
   constructor(deps: SandboxDeps) {
     this.#deps = deps;
     this.#deleter = new VmDeleter(deps, () => this.#changes.notify(), this.#shutdown.signal);
+    this.#removal = new Removal(deps, this.#deleter, this.#shutdown.signal);
+    this.#timers = new Timers(deps);
   }
 
   /** Notified whenever something in the journal or in an activity changed. */
@@ -111,7 +113,7 @@ export class SandboxManager {
 
   /** The Go shim sends no StopVM when it dies between CreateVM and StartVM, so a reservation ends by itself. */
   #expireReservation(id: string): void {
-    this.#schedule(id, this.#deps.config.reservationMs, () => {
+    this.#timers.schedule(id, this.#deps.config.reservationMs, () => {
       if (this.#deps.journal.sandbox(id)?.phase !== "created") return;
       if (this.#activities.get(id)?.start !== undefined) return;
       this.#deps.log.warn("no StartVM followed CreateVM in time; the sandbox is given up", { sandboxId: id });
@@ -137,7 +139,7 @@ export class SandboxManager {
       if (record.phase === "creating" || record.phase === "stopping") {
         throw wrongState(`StartVM: sandbox ${id} is ${record.phase}`);
       }
-      this.#cancelTimer(id);
+      this.#timers.cancel(id);
       activity.start = new SharedTask((abort) => this.#runStart(record, abort));
       this.#forgetWhenDone(id, activity.start, "start");
     }
@@ -184,7 +186,7 @@ export class SandboxManager {
     if (journal.sandbox(id)?.phase === "stopping") return;
     const kind = isCaaError(failure) ? failure.kind : "internal";
     journal.startFailed(id, { kind, message: describeError(failure) });
-    this.#inBackground(this.#cleanUpFailed(id));
+    this.#inBackground(this.#removal.ofFailedStart(id));
     // A shim that left will hardly come back to say StopVM; one that was told will, unless it is killed.
     const { orphanGraceMs, reservationMs } = this.#deps.config;
     this.#expireFailure(id, kind === "cancelled" ? orphanGraceMs : reservationMs);
@@ -192,17 +194,9 @@ export class SandboxManager {
 
   /** The answer of a failed start is kept for its StopVM, and not for ever. */
   #expireFailure(id: string, afterMs: number): void {
-    this.#schedule(id, afterMs, () => {
+    this.#timers.schedule(id, afterMs, () => {
       if (this.#deps.journal.sandbox(id)?.phase === "failed") this.recordStop(id);
     });
-  }
-
-  async #cleanUpFailed(id: string): Promise<void> {
-    const vm = this.#deps.journal.vmOf(id);
-    await Promise.all([
-      this.#tearDownTunnel(id),
-      vm === undefined ? undefined : this.#deleter.delete(vm.name, vm.vmId),
-    ]);
   }
 
   // ---- StopVM -----------------------------------------------------------------------------------------------
@@ -211,7 +205,7 @@ export class SandboxManager {
   async stop(id: string, signal: AbortSignal): Promise<void> {
     const task = this.recordStop(id);
     // A sandbox that only the proxy knows (its journal was lost) still has a socket there.
-    await (task === undefined ? this.#closeAtProxy(id) : task.join(signal));
+    await (task === undefined ? this.#removal.closeAtProxy(id) : task.join(signal));
   }
 
   /**
@@ -239,66 +233,13 @@ export class SandboxManager {
   async #runStop(id: string, activity: Activity): Promise<void> {
     const { log, clock } = this.#deps;
     const startedMs = clock.monotonicMs();
-    this.#cancelTimer(id);
+    this.#timers.cancel(id);
     activity.create?.abort(cancelled(`CreateVM of sandbox ${id} was cancelled by StopVM`));
     activity.start?.abort(cancelled(`StartVM of sandbox ${id} was cancelled by StopVM`));
     await Promise.all([activity.create?.settled(), activity.start?.settled()]);
-    await this.#untilDone(id, "stop", () => this.#removeAll(id));
+    await this.#removal.all(id);
     log.info("sandbox is gone", { sandboxId: id, step: "stop", durationMs: clock.monotonicMs() - startedMs });
     this.#changes.notify();
-  }
-
-  async #removeAll(id: string): Promise<void> {
-    const { journal, files, config } = this.#deps;
-    await this.#closeAtProxy(id);
-    const vm = journal.vmOf(id);
-    await Promise.all([
-      this.#tearDownTunnel(id),
-      vm === undefined ? undefined : this.#deleter.delete(vm.name, vm.vmId),
-    ]);
-    files.removeDir(`${config.podsDir}/${id}`);
-    journal.sandboxGone(id);
-  }
-
-  async #untilDone(id: string, step: string, work: () => Promise<void>): Promise<void> {
-    for (let pauseMs = RETRY_FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_PAUSE_MS)) {
-      this.#shutdown.signal.throwIfAborted();
-      try {
-        return await work();
-      } catch (error) {
-        this.#shutdown.signal.throwIfAborted();
-        this.#deps.log.error("a step failed and is tried again", {
-          sandboxId: id,
-          step,
-          pauseMs,
-          error: describeError(error),
-        });
-        await this.#deps.clock.sleep(pauseMs, this.#shutdown.signal);
-      }
-    }
-  }
-
-  /** A proxy that is gone has closed everything by dying; its socket file goes with the directory. */
-  async #closeAtProxy(id: string): Promise<void> {
-    try {
-      await this.#deps.proxy.closeSandbox(id);
-    } catch (error) {
-      this.#shutdown.signal.throwIfAborted();
-      this.#deps.log.warn("the shim-proxy did not close the sandbox", {
-        sandboxId: id,
-        error: describeError(error),
-      });
-    }
-  }
-
-  async #tearDownTunnel(id: string): Promise<void> {
-    const { journal, networking } = this.#deps;
-    const plan = journal.sandbox(id)?.tunnelJson;
-    if (plan === undefined) return;
-    await this.#untilDone(id, "tunnel.remove", async () => {
-      await networking.tearDown(plan, this.#shutdown.signal);
-      journal.tunnelGone(id);
-    });
   }
 
   // ---- what others tell us ----------------------------------------------------------------------------------
@@ -332,8 +273,7 @@ export class SandboxManager {
    */
   async shutDown(): Promise<void> {
     this.#shutdown.abort(unavailable("this control plane is shutting down"));
-    for (const cancel of this.#timers.values()) cancel();
-    this.#timers.clear();
+    this.#timers.cancelAll();
     const tasks = [...this.#activities.values()].flatMap((a) =>
       [a.create, a.start, a.stop].filter((task) => task !== undefined),
     );
@@ -353,7 +293,7 @@ export class SandboxManager {
   resume(record: SandboxRecord): void {
     if (record.phase === "stopping") this.#beginStop(record.id);
     else if (record.phase === "failed") {
-      this.#inBackground(this.#cleanUpFailed(record.id));
+      this.#inBackground(this.#removal.ofFailedStart(record.id));
       this.#expireFailure(record.id, this.#deps.config.reservationMs);
     } else if (record.phase === "created") this.#expireReservation(record.id);
   }
@@ -401,28 +341,6 @@ export class SandboxManager {
       if (key === "start") delete activity.progress;
       this.#dropIdle(id);
     });
-  }
-
-  /** One timer a sandbox; a failure in it is logged, since nobody waits for it. */
-  #schedule(id: string, afterMs: number, work: () => void): void {
-    this.#cancelTimer(id);
-    const fire = (): void => {
-      this.#timers.delete(id);
-      try {
-        work();
-      } catch (error) {
-        this.#deps.log.error("a sandbox could not be given up", {
-          sandboxId: id,
-          error: describeError(error),
-        });
-      }
-    };
-    this.#timers.set(id, this.#deps.clock.schedule(afterMs, fire));
-  }
-
-  #cancelTimer(id: string): void {
-    this.#timers.get(id)?.();
-    this.#timers.delete(id);
   }
 
   #dropIdle(id: string): void {
