@@ -1,12 +1,13 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
-import { execPath, getuid } from "node:process";
+import { readFileSync } from "node:fs";
+import { execPath } from "node:process";
 import { describe, expect, test } from "vitest";
 import { type Exec, silentLog, systemClock, systemExec } from "../../../src/platform/index.ts";
 import { type PodNetworkConfig, parseForwarderConfig } from "./apf-config.ts";
 import { maskedPrefix } from "./network-commands.ts";
 import { setUpPodNetwork } from "./pod-network.ts";
+import { canMakeNamespaces } from "./test-vm.ts";
 
 const recorded = (): PodNetworkConfig => {
   const apf = readFileSync(new URL("../../../test/fixtures/user-data/apf.json", import.meta.url), "utf8");
@@ -100,7 +101,7 @@ const podRoutes = async (exec: Exec): Promise<string[]> =>
     .map((line) => line.trim());
 
 const options = { hostInterface: "", signal: new AbortController().signal };
-const canTest = getuid?.() === 0 && existsSync("/usr/sbin/iptables") && existsSync("/usr/bin/unshare");
+const canTest = canMakeNamespaces && spawnSync("iptables", ["--version"]).status === 0;
 
 describe("the pod's network in the VM", () => {
   test.skipIf(!canTest)(
@@ -146,6 +147,20 @@ describe("the pod's network in the VM", () => {
       await pod.tearDown();
       expect(await ok(exec, ["iptables", "-t", "raw", "-S"])).toBe(before);
       expect(await inPod(exec, "ip", "-json", "link", "show")).not.toContain("eth0");
+    },
+  );
+
+  test.skipIf(!canTest)(
+    "a forwarder that starts again finds its rules and adds none (needs root, iptables)",
+    async () => {
+      await using network = await makeTestNetwork();
+      const { exec } = network;
+      const deps = { exec, clock: systemClock, log: silentLog };
+      await setUpPodNetwork(deps, recorded(), options);
+      const rules = await ok(exec, ["iptables", "-t", "raw", "-S"]);
+      await inPod(exec, "ip", "link", "delete", "dev", "eth0");
+      await setUpPodNetwork(deps, recorded(), options);
+      expect(await ok(exec, ["iptables", "-t", "raw", "-S"])).toBe(rules);
     },
   );
 

@@ -99,7 +99,9 @@ interface Rule {
   readonly match: readonly string[];
 }
 
-const ruleOf = (config: PodNetworkConfig): readonly Rule[] =>
+const commentOf = (config: PodNetworkConfig): string => `peerpod [vni:${config.vxlanId}]`;
+
+const rulesOf = (config: PodNetworkConfig): readonly Rule[] =>
   [
     { base: "OUTPUT", address: "-d" },
     { base: "PREROUTING", address: "-s" },
@@ -107,7 +109,7 @@ const ruleOf = (config: PodNetworkConfig): readonly Rule[] =>
     base,
     chain: `peerpod-${base}`,
     match: [
-      ...["-m", "comment", "--comment", `peerpod [vni:${config.vxlanId}]`],
+      ...["-m", "comment", "--comment", commentOf(config)],
       ...[address, config.workerIp, "-p", "udp", "-m", "udp", "--dport", `${config.vxlanPort}`],
       ...["-j", "NOTRACK"],
     ],
@@ -115,19 +117,28 @@ const ruleOf = (config: PodNetworkConfig): readonly Rule[] =>
 
 const iptables = (...args: string[]): Argv => ["iptables", "--wait", "--table", "raw", ...args];
 
+/** One listing and one restore: each iptables command by itself costs as much as the whole restore. */
 async function addRules(commands: NetworkCommands, config: PodNetworkConfig): Promise<void> {
-  for (const { base, chain, match } of ruleOf(config)) {
-    if (!(await commands.succeeds(iptables("--list-rules", chain)))) {
-      await commands.run(iptables("--new-chain", chain));
-      await commands.run(iptables("--append", base, "-j", chain));
-    }
-    const isThere = await commands.succeeds(iptables("--check", chain, ...match));
-    if (!isThere) await commands.run(iptables("--append", chain, ...match));
-  }
+  const present = (await commands.run(iptables("--list-rules"))).split("\n");
+  const lines = rulesOf(config).flatMap(({ base, chain, match }) => {
+    const hasChain = present.includes(`-N ${chain}`);
+    const comment = `"${commentOf(config)}"`;
+    const hasRule = present.some((line) => line.startsWith(`-A ${chain} `) && line.includes(comment));
+    const rule = match.map((word) => (word.includes(" ") ? `"${word}"` : word)).join(" ");
+    return [
+      ...(hasChain ? [] : [`:${chain} - [0:0]`, `-A ${base} -j ${chain}`]),
+      ...(hasRule ? [] : [`-A ${chain} ${rule}`]),
+    ];
+  });
+  if (lines.length === 0) return;
+  await commands.run(
+    ["iptables-restore", "--wait", "--noflush"],
+    ["*raw", ...lines, "COMMIT", ""].join("\n"),
+  );
 }
 
 async function removeRules(commands: NetworkCommands, config: PodNetworkConfig): Promise<void> {
-  for (const { base, chain, match } of ruleOf(config)) {
+  for (const { base, chain, match } of rulesOf(config)) {
     await commands.run(iptables("--delete", chain, ...match));
     const left = await commands.run(iptables("--list-rules", chain));
     if (left.trim().split("\n").length > 1) continue;

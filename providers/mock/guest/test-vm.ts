@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
@@ -32,12 +32,24 @@ const fixture = (name: string): string =>
 const SERVER_NAME = "podvm-r2-66e64b32";
 const IMAGE = "docker.io/library/busybox:latest";
 
-const { PATH = "", GUEST_LOG = "" } = hostEnv;
+const { GUEST_LOG = "" } = hostEnv;
 
-const onPath = (name: string): boolean => PATH.split(":").some((folder) => existsSync(join(folder, name)));
+const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
 
-/** Whether this machine can run real containers in a VM of namespaces. */
-export const canRunContainers: boolean = process.getuid?.() === 0 && onPath("runc") && onPath("unshare");
+/** Whether namespaces can be made here: root may lack the right in a container. */
+export const canMakeNamespaces: boolean =
+  process.getuid?.() === 0 &&
+  works("unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "true");
+
+const canMakeCgroups = (): boolean => {
+  try {
+    new TestCgroup(`peerpod-probe-${randomBytes(6).toString("hex")}`).remove();
+    return true;
+  } catch {
+    // Read-only or not there: containers cannot run.
+    return false;
+  }
+};
 
 /** A guest that runs. */
 export interface TestVm {
@@ -114,6 +126,9 @@ function removeTree(folder: string): void {
   }
   rmdirSync(folder);
 }
+
+/** Whether this machine can run real containers in a VM of namespaces. */
+export const canRunContainers: boolean = canMakeNamespaces && works("runc", "--version") && canMakeCgroups();
 
 /** Run by the VM's first shell: $1 is the folder of user data and images, the rest the guest's command. */
 const BOOT = `
