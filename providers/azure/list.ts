@@ -2,6 +2,7 @@ import type { VirtualMachine } from "@azure/arm-compute";
 import { invalidRequest } from "../../src/errors/index.ts";
 import { type ListFilter, OwnerTag, type Vm, type VmRef } from "../contract.ts";
 import { readAddresses } from "./addresses.ts";
+import { sameArm } from "./arm/index.ts";
 import { type AzureDeps, locateVm, translator, vmId } from "./deps.ts";
 import { type Companion, isNamedFor, listCompanions } from "./leftovers.ts";
 import { CREATED_TAG, VM_TAG } from "./vm-body.ts";
@@ -50,7 +51,7 @@ export async function listVms(
     const remains = remainsOf(filter, companions, new Set(vms.map((vm) => vm.name ?? "")));
     const confirmed = await Promise.all(
       [...remains].map(async ([name, companion]) => {
-        // The lists are not of one moment: a VM made in between would look like its own remains.
+        // The lists are not of one moment: a VM that one of them does not show yet would look like its own remains.
         const vm = await deps.groups.get(group).find(name, signal);
         return vm ? viewVm(vm, []) : viewRemains(deps, name, companion);
       }),
@@ -79,7 +80,8 @@ function remainsOf(
   for (const one of companions) {
     const byName = names.find((name) => isNamedFor(one, name));
     const vmName = one.tags[VM_TAG] ?? byName;
-    if (vmName === undefined || living.has(vmName) || one.attachedTo !== "") continue;
+    if (vmName === undefined || living.has(vmName)) continue;
+    if (one.attachedTo !== "" && !sameArm(one.attachedTo, vmName)) continue;
     if (matches(filter, one.tags, vmName) && !remains.has(vmName)) remains.set(vmName, one);
   }
   return remains;

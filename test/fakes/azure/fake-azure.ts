@@ -192,6 +192,7 @@ export class FakeAzure {
 }
 
 function refusal(fault: ArmFault, status: number): ArmAnswer {
+  if (fault.text !== undefined) return { status, headers: fault.headers ?? {}, body: fault.text };
   const wait: Readonly<Record<string, string>> =
     fault.retryAfterMs === undefined
       ? {}

@@ -14,6 +14,9 @@ export interface ArmFault {
   /** ARM's code and text, for a status. */
   readonly code?: string;
   readonly message?: string;
+  /** The whole body and headers instead, for a status. */
+  readonly text?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly retryAfterMs?: number;
   /** Calls that fail; default 1. */
   readonly count?: number;
