@@ -105,6 +105,11 @@ export class Journal {
     this.#db.close();
   }
 
+  /** The database itself, for tests that make it fail. */
+  withDatabase(use: (db: DatabaseSync) => void): void {
+    use(this.#db);
+  }
+
   // ---- the owner's term -------------------------------------------------------------------------------------
 
   /**

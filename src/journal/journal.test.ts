@@ -1,0 +1,154 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../platform/index.ts";
+import { Journal, tryOwnerLock } from "./index.ts";
+import { SCHEMA_VERSION } from "./schema.ts";
+
+let stateDir = "";
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), "journal-"));
+});
+afterEach(() => rmSync(stateDir, { recursive: true, force: true }));
+
+const open = (): Journal => Journal.open({ stateDir, clock: systemClock });
+const path = (): string => join(stateDir, "journal.db");
+
+function fill(journal: Journal, id: string): void {
+  journal.reserve({
+    id,
+    podName: "web",
+    podNamespace: "default",
+    netns: "/run/netns/x",
+    requestJson: "{}",
+    vmName: `podvm-web-${id}`,
+    vxlanMinId: 555_000,
+    limit: 10,
+  });
+  journal.created(id, {
+    podUid: "uid",
+    networkJson: "{}",
+    serverName: "name",
+    caPem: "ca",
+    clientCertPem: "cert",
+    clientKeyPem: "TOP-SECRET-CLIENT-KEY",
+    userData: "TOP-SECRET-USER-DATA",
+  });
+}
+
+describe("the journal", () => {
+  test("keeps what was written over a reopening, in files that only root can read", () => {
+    const first = open();
+    fill(first, "s1");
+    first.close();
+    expect(statSync(path()).mode & 0o777).toBe(0o600);
+    expect(statSync(stateDir).mode & 0o777).toBe(0o700);
+    const second = open();
+    expect(second.sandbox("s1")).toMatchObject({ phase: "created", podUid: "uid", vxlanId: 555_000 });
+    expect(second.sandbox("s1")?.userData?.reveal()).toBe("TOP-SECRET-USER-DATA");
+    second.close();
+  });
+
+  test("wipes keys and user data from the disk when they are no longer needed", () => {
+    const journal = open();
+    fill(journal, "s1");
+    journal.beginStart("s1", { name: "podvm-web-s1", provider: "p", tags: {} });
+    journal.running("s1");
+    expect(journal.sandbox("s1")?.userData).toBeUndefined();
+    expect(journal.sandbox("s1")?.clientKeyPem?.reveal()).toBe("TOP-SECRET-CLIENT-KEY");
+    journal.recordStop("s1");
+    journal.vmGone("podvm-web-s1");
+    journal.sandboxGone("s1");
+    journal.close();
+    expect(readFileSync(path(), "latin1")).not.toContain("TOP-SECRET");
+  });
+
+  test("never shows a secret when a record is printed", () => {
+    const journal = open();
+    fill(journal, "s1");
+    expect(JSON.stringify(journal.sandboxes())).not.toContain("TOP-SECRET");
+    journal.close();
+  });
+
+  test("gives epochs that rise, and are above those of a journal that was lost", () => {
+    const journal = open();
+    const first = journal.nextEpoch();
+    expect(journal.nextEpoch()).toBeGreaterThan(first);
+    expect(first).toBeGreaterThan(1_700_000_000);
+    journal.close();
+  });
+
+  test("refuses a damaged file and says what to do", () => {
+    open().close();
+    writeFileSync(path(), Buffer.alloc(8192, 0x5a));
+    expect(() => open()).toThrow(
+      expect.objectContaining({ code: 15, message: expect.stringContaining("journal check") }),
+    );
+  });
+
+  test("refuses a row that makes no sense, naming the column", () => {
+    const journal = open();
+    fill(journal, "s1");
+    const db = new DatabaseSync(path());
+    db.exec("UPDATE sandboxes SET phase = 'dancing'");
+    db.close();
+    expect(() => journal.sandboxes()).toThrow(/column phase/);
+    journal.close();
+  });
+
+  test("answers a full disk with an error that says what to do, and works again when there is room", () => {
+    const journal = open();
+    fill(journal, "s1");
+    const limit = (pages: number): void =>
+      journal.withDatabase((db) => db.exec(`PRAGMA max_page_count = ${pages}`));
+    limit(1);
+    expect(() => {
+      for (let n = 0; n < 200; n++) fill(journal, `s-${n}-${"x".repeat(2000)}`);
+    }).toThrow(expect.objectContaining({ code: 15, message: expect.stringContaining("disk") }));
+    expect(journal.sandbox("s1")?.phase).toBe("created");
+    limit(1_000_000);
+    journal.recordStop("s1");
+    expect(journal.isStopped("s1")).toBe(true);
+    journal.close();
+  });
+
+  test("opens what a later release wrote if that says that it may, and refuses it otherwise", () => {
+    open().close();
+    const db = new DatabaseSync(path());
+    db.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}; ALTER TABLE sandboxes ADD COLUMN later TEXT`);
+    db.close();
+    const journal = open();
+    fill(journal, "s1");
+    expect(journal.sandbox("s1")?.phase).toBe("created");
+    journal.close();
+    const again = new DatabaseSync(path());
+    again.exec(`UPDATE meta SET value = '${SCHEMA_VERSION + 1}' WHERE key = 'oldest_reader'`);
+    again.close();
+    expect(() => open()).toThrow(/newer release/);
+  });
+});
+
+describe("the owner lock", () => {
+  test("is held by one process at a time and freed by kill -9", async () => {
+    const script = `import { tryOwnerLock } from ${JSON.stringify(new URL("index.ts", import.meta.url).href)};
+      const lock = tryOwnerLock(${JSON.stringify(stateDir)}); console.log(lock === undefined ? "busy" : "mine"); setInterval(() => {}, 1000);`;
+    const holder = spawn(process.execPath, [
+      "--disable-warning=ExperimentalWarning",
+      "--input-type=module",
+      "-e",
+      script,
+    ]);
+    const [line] = await once(holder.stdout, "data");
+    expect(String(line).trim()).toBe("mine");
+    expect(tryOwnerLock(stateDir)).toBeUndefined();
+    holder.kill("SIGKILL");
+    await once(holder, "exit");
+    const mine = tryOwnerLock(stateDir);
+    expect(mine).toBeDefined();
+    mine?.release();
+  });
+});

@@ -1,0 +1,101 @@
+import { describe, expect, test } from "vitest";
+import { settle } from "../../test/fakes/fake-clock.ts";
+import { FakeSandboxes } from "../../test/fakes/fake-sandboxes.ts";
+import { unavailable } from "../errors/index.ts";
+import type { Runtime, RuntimeSandboxState } from "./ports.ts";
+import { ShimWatch } from "./shim-watch.ts";
+import { checkVms } from "./vm-check.ts";
+
+const never = new AbortController().signal;
+
+async function withRunningPod(): Promise<FakeSandboxes> {
+  const node = new FakeSandboxes();
+  await node.manager.create(node.request("s1"), never);
+  await node.manager.start("s1", never);
+  return node;
+}
+
+describe("a sandbox without its shim", () => {
+  test("is stopped after the grace time when no runtime can be asked", async () => {
+    using node = await withRunningPod();
+    const watch = new ShimWatch(node.deps, node.manager);
+    watch.suspect("s1", "connections closed");
+    await node.clock.advance(59_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+    await node.clock.advance(1000);
+    expect(node.residue()).toEqual([]);
+  });
+
+  test("lives on when the shim comes back in time", async () => {
+    using node = await withRunningPod();
+    const watch = new ShimWatch(node.deps, node.manager);
+    watch.suspect("s1", "connections closed");
+    await node.clock.advance(30_000);
+    watch.trust("s1");
+    await node.clock.advance(600_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+  });
+
+  test("is stopped only when the runtime agrees, and a runtime that does not answer agrees to nothing", async () => {
+    using node = await withRunningPod();
+    let answer: () => Map<string, RuntimeSandboxState> = () => new Map([["s1", "ready"]]);
+    const runtime: Runtime = { podUid: async () => undefined, list: async () => answer() };
+    const watch = new ShimWatch({ ...node.deps, runtime }, node.manager);
+    watch.suspect("s1", "connections closed");
+    await node.clock.advance(600_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+    answer = () => {
+      throw unavailable("containerd is down");
+    };
+    await node.clock.advance(600_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+    answer = () => new Map([["s1", "not-ready"]]);
+    await node.clock.advance(5000);
+    expect(node.residue()).toEqual([]);
+  });
+});
+
+describe("the VM of a running sandbox", () => {
+  test("that the cloud no longer knows is told to the shim-proxy, with the reason", async () => {
+    using node = await withRunningPod();
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.size).toBe(0);
+    node.cloud.vms.clear();
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.get("s1")).toContain("no longer exists");
+  });
+
+  test("that has stopped is told too", async () => {
+    using node = await withRunningPod();
+    for (const vm of node.cloud.vms.values())
+      node.cloud.vms.set(vm.name, { ...vm, lifecycle: "stopped", detail: "host failed" });
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.get("s1")).toContain("host failed");
+  });
+
+  test("is not given up by a list that lacks it while a second look finds it", async () => {
+    using node = await withRunningPod();
+    node.cloud.list = async () => [];
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.size).toBe(0);
+  });
+
+  test("is not given up when the cloud cannot be asked", async () => {
+    using node = await withRunningPod();
+    node.cloud.vms.clear();
+    node.cloud.failNext("get", unavailable("503"));
+    await expect(checkVms(node.deps, never)).rejects.toThrow("503");
+    expect(node.proxy.failedLinks.size).toBe(0);
+  });
+
+  test("is not looked at once its sandbox is being stopped", async () => {
+    using node = await withRunningPod();
+    node.cloud.hold("delete");
+    node.manager.recordStop("s1");
+    await settle();
+    node.cloud.vms.clear();
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.size).toBe(0);
+    await node.manager.shutDown();
+  });
+});
