@@ -102,25 +102,56 @@ export interface TestVm extends AsyncDisposable {
   readonly podns: TestNamespace;
 }
 
+/** A second interface of a VM, on the same network. */
+export interface SecondInterface {
+  readonly address: string;
+  /** Given: the pod's way out. It is moved to the pod's namespace, whose default route it takes. */
+  readonly externalGateway?: string;
+}
+
 /**
  * Boots a VM and does what the agent-protocol-forwarder does at its start with `pod-network` of apf.json (Go: pkg/podnetwork
- * podnode.go and tunneler/vxlan/podnode.go).
+ * podnode.go, common.go and tunneler/vxlan/podnode.go).
  */
-export async function bootVm(cloud: TestNamespace, address: string, spec: PodNetworkSpec): Promise<TestVm> {
+export async function bootVm(
+  cloud: TestNamespace,
+  address: string,
+  spec: PodNetworkSpec,
+  second?: SecondInterface,
+): Promise<TestVm> {
   await using stack = new AsyncDisposableStack();
   const [vm, podns] = [stack.use(await TestNamespace.create()), stack.use(await TestNamespace.create())];
-  const port = `vm${address.split(".").at(-1)}`;
-  await connectNamespaces({ namespace: cloud, device: port }, { namespace: vm, device: "ens3" });
-  await cloud.ip(`link set ${port} master br0`);
+  await plugIn(cloud, vm, "ens3", address);
+  if (second) await plugIn(cloud, vm, "ens4", second.address);
   const remote = spec["worker-node-ip"].split("/")[0];
   await vm.ip(
-    `address add ${address}/24 dev ens3`,
     `link add name vxlan0 type vxlan id ${spec["vxlan-id"]} remote ${remote} dstport ${spec["vxlan-port"]} nolearning`,
     `link set vxlan0 netns ${podns.pid}`,
   );
   await podns.ip(...podCommands(spec));
+  if (second?.externalGateway) {
+    await vm.ip(`link set ens4 netns ${podns.pid}`);
+    await podns.ip(
+      `address add ${second.address}/24 dev ens4`,
+      "link set ens4 up",
+      `route replace default via ${second.externalGateway} dev ens4`,
+    );
+  }
   const owned = stack.move();
   return { vm, podns, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Gives a machine an interface on the cloud's network. */
+export async function plugIn(
+  cloud: TestNamespace,
+  machine: TestNamespace,
+  device: string,
+  address: string,
+): Promise<void> {
+  const port = `p${address.replaceAll(".", "").slice(-12)}`;
+  await connectNamespaces({ namespace: cloud, device: port }, { namespace: machine, device });
+  await cloud.ip(`link set ${port} master br0`);
+  await machine.ip(`address add ${address}/24 dev ${device}`);
 }
 
 function podCommands(spec: PodNetworkSpec): string[] {

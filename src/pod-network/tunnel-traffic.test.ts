@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { silentLog } from "../platform/index.ts";
-import { inspectPodNetwork, type PodNetworkFacts } from "./inspect.ts";
+import { inspectPodNetwork, type PodNetworkConfig, type PodNetworkFacts } from "./inspect.ts";
 import { planTunnel, type TunnelPlan } from "./plan.ts";
 import { type PodNetworkSpec, podNetworkSpec } from "./spec.ts";
 import {
@@ -8,6 +8,7 @@ import {
   connectNamespaces,
   createNode,
   NO_NAMESPACES,
+  plugIn,
   TestNamespace,
   type TestNode,
   vmAddress,
@@ -80,23 +81,54 @@ const calico: Layout = {
   },
 };
 
+/** The node is on the pods' own subnet, whose gateway is the cloud's. */
+const azureBridge: Layout = {
+  podAddress: "10.240.0.14",
+  nodeAddress: "10.240.0.4",
+  mtu: 1500,
+  async build(node, pod) {
+    await connectNamespaces({ namespace: node, device: "azv0" }, { namespace: pod, device: "eth0" });
+    await node.ip(
+      "link add azure0 type bridge",
+      "link set azure0 up",
+      "address add 10.240.0.4/16 dev azure0",
+      "link set azv0 master azure0",
+    );
+    await pod.ip("address add 10.240.0.14/16 dev eth0", "route add default via 10.240.0.1");
+  },
+};
+
 interface Tunnel {
   readonly facts: PodNetworkFacts;
   readonly spec: PodNetworkSpec;
   readonly plan: TunnelPlan;
 }
 
-async function openTunnel({ node }: TestNode, pod: TestNamespace): Promise<Tunnel> {
+interface TunnelChange {
+  readonly config?: Partial<PodNetworkConfig>;
+  readonly vmAddresses?: readonly string[];
+}
+
+async function openTunnel(
+  { node }: TestNode,
+  pod: TestNamespace,
+  change: TunnelChange = {},
+): Promise<Tunnel> {
   const config = {
     hostInterface: "",
     vxlanPort: 4789,
     externalNetworkViaPodVm: false,
     podSubnetCidrs: [],
     tunnelType: "vxlan",
+    ...change.config,
   };
   const facts = await inspectPodNetwork({ exec: node.exec }, { netns: pod.path, config }, signal);
   const spec = podNetworkSpec(facts, { index: 7, vxlanId: 555007 });
-  const plan = planTunnel({ network: facts, vxlanId: 555007, vmAddresses: [vmAddress(1)] });
+  const plan = planTunnel({
+    network: facts,
+    vxlanId: 555007,
+    vmAddresses: change.vmAddresses ?? [vmAddress(1)],
+  });
   await setUpTunnel({ exec: node.exec, log: silentLog }, plan, signal);
   return { facts, spec, plan };
 }
@@ -107,6 +139,7 @@ describe.each([
   ["a bridge CNI", bridge(1500)],
   ["a bridge CNI with jumbo frames", bridge(9001)],
   ["a bridge CNI with a small MTU", bridge(1280)],
+  ["Azure CNI in bridge mode", azureBridge],
   ["Azure CNI in transparent mode", azureTransparent],
   ["a Calico-like CNI", calico],
 ])("under %s", (_, layout) => {
@@ -148,6 +181,60 @@ describe.each([
     },
   );
 });
+
+test.skipIf(NO_NAMESPACES)(
+  "with dedicated interfaces the tunnel runs between the second addresses (needs root)",
+  async () => {
+    await using machines = await createNode();
+    await using pod = await TestNamespace.create();
+    const layout = bridge(1500);
+    await layout.build(machines.node, pod);
+    await plugIn(machines.cloud, machines.node, "tunnel0", "198.51.100.5");
+    const vmAddresses = [vmAddress(1), "198.51.100.6"];
+    const { spec, plan } = await openTunnel(machines, pod, {
+      config: { hostInterface: "tunnel0" },
+      vmAddresses,
+    });
+    expect([spec["worker-node-ip"], spec.dedicated, plan.remoteAddress]).toEqual([
+      "198.51.100.5/24",
+      true,
+      "198.51.100.6",
+    ]);
+    await using vm = await bootVm(machines.cloud, vmAddress(1), spec, { address: "198.51.100.6" });
+    await using _server = await serveEcho(vm.podns);
+    expect(await traffic(machines.node, "tcp", layout.podAddress, "100000")).toMatch(/^100000 bytes back/);
+    const [neighbour] = JSON.parse(
+      await machines.node.run("ip", "-json", "neighbour", "show", "dev", "tunnel0"),
+    );
+    expect(neighbour.dst).toBe("198.51.100.6");
+    await tearDownTunnel({ exec: machines.node.exec, log: silentLog }, plan, signal);
+    expect(await tunnelResidue({ exec: machines.node.exec }, plan, signal)).toEqual([]);
+  },
+);
+
+test.skipIf(NO_NAMESPACES)(
+  "with an external network of the VM cluster traffic stays on the tunnel and the rest leaves there (needs root)",
+  async () => {
+    await using machines = await createNode();
+    await using pod = await TestNamespace.create();
+    const layout = bridge(1500);
+    await layout.build(machines.node, pod);
+    await machines.node.ip("address add 10.96.0.1/32 dev lo");
+    await machines.cloud.ip("address add 203.0.113.1/24 dev br0");
+    const config = { externalNetworkViaPodVm: true, podSubnetCidrs: ["10.96.0.0/12"] };
+    const { spec } = await openTunnel(machines, pod, { config });
+    const second = { address: "203.0.113.9", externalGateway: "203.0.113.1" };
+    await using vm = await bootVm(machines.cloud, vmAddress(1), spec, second);
+    await using _cluster = await serveEcho(machines.node);
+    await using _internet = await serveEcho(machines.cloud);
+    await using _pod = await serveEcho(vm.podns);
+    expect(await traffic(vm.podns, "tcp", "10.96.0.1", "1000")).toBe("1000 bytes back, seen as 10.88.0.14");
+    expect(await traffic(vm.podns, "tcp", "203.0.113.1", "1000")).toBe(
+      "1000 bytes back, seen as 203.0.113.9",
+    );
+    expect(await traffic(machines.node, "tcp", layout.podAddress, "1000")).toMatch(/^1000 bytes back/);
+  },
+);
 
 /** Names of interfaces, filters and rules of the node and the pod. */
 async function state(node: TestNamespace, pod: TestNamespace): Promise<string[]> {

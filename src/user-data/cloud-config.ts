@@ -36,13 +36,14 @@ export function buildCloudConfig(input: CloudConfigInput): string {
   const { apfJson, authJson, initdata, scratchSpace, limitBytes } = input;
   const files: File[] = [{ path: Path.Apf, content: blockSafeJson(Path.Apf, apfJson) }];
   if (authJson !== undefined) {
-    const sizeBytes = Buffer.byteLength(authJson);
+    const content = blockSafeJson(Path.Auth, authJson);
+    const sizeBytes = Buffer.byteLength(content);
     if (sizeBytes > MAX_AUTH_JSON_BYTES) {
       throw tooLarge(
         `the pod's image pull secrets are ${sizeBytes} bytes, the pod VM takes ${MAX_AUTH_JSON_BYTES}; give the pod and its service account fewer or smaller imagePullSecrets`,
       );
     }
-    files.push({ path: Path.Auth, content: blockSafeJson(Path.Auth, authJson) });
+    files.push({ path: Path.Auth, content });
   }
   if (initdata !== undefined) files.push({ path: Path.Initdata, content: base64Text(initdata) });
   if (scratchSpace) files.push({ path: Path.ScratchSpaceMarker });
