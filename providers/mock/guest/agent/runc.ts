@@ -18,6 +18,8 @@ export interface RuncDeps {
   readonly stateDir: string;
 }
 
+const SIGKILL = 9;
+
 const STATE = v.object({ cgroup_paths: v.record(v.string(), v.string()) });
 
 /**
@@ -68,14 +70,22 @@ export class RuncRuntime implements ContainerRuntime {
     const paths = await this.#cgroupPaths(id);
     const procs = paths["pids"] ?? paths[""] ?? paths["memory"];
     if (procs === undefined) return;
+    // cgroup v2 kills a whole group at once.
+    const unified = paths[""];
+    if (
+      unified !== undefined &&
+      signal === SIGKILL &&
+      (await writeControl(join(unified, "cgroup.kill"), "1"))
+    )
+      return;
     const freezer = paths["freezer"];
     const state = freezer === undefined ? undefined : join(freezer, "freezer.state");
-    // Frozen, no process can fork out of the list that is read; without a freezer the list is read until it is empty.
-    if (state !== undefined) await writeFile(state, "FROZEN").catch(() => undefined);
+    // Frozen, no process can fork out of the list that is read.
+    if (state !== undefined) await writeControl(state, "FROZEN");
     const pids = (await readFile(join(procs, "cgroup.procs"), "utf8").catch(() => "")).split("\n");
     // 0 stands for a process of another pid namespace; to kill(2) it would mean ourselves.
     for (const pid of pids.map(Number).filter((number) => number > 0)) sendSignal(pid, signal);
-    if (state !== undefined) await writeFile(state, "THAWED").catch(() => undefined);
+    if (state !== undefined) await writeControl(state, "THAWED");
   }
 
   async pause(id: string): Promise<void> {
@@ -139,6 +149,17 @@ function parseJson(text: string, file: string): unknown {
     return JSON.parse(text);
   } catch (cause) {
     throw internal(`${file} is not JSON: ${describeError(cause)}`, { cause });
+  }
+}
+
+/** False where the kernel has no such control, or its group is gone. */
+async function writeControl(path: string, value: string): Promise<boolean> {
+  try {
+    await writeFile(path, value, { flag: "r+" });
+    return true;
+  } catch {
+    // What it was for is done in the other way, or is not needed any more.
+    return false;
   }
 }
 
