@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { describeError } from "../errors/index.ts";
 import { createLog, systemClock } from "../platform/index.ts";
 import type { ShimProxyConfig } from "./config.ts";
 import { aborted, stopSignal } from "./stop-signals.ts";
@@ -12,6 +13,13 @@ export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const { runShimProxy: run } = await import("../shim-proxy/server.ts");
   const proxy = await run({ ...config, programVersion: await programVersion() }, { clock: systemClock, log });
+  // The end of this process would end every pod of the node; an error in one of them must not. At start it still ends.
+  process.on("uncaughtException", (error) =>
+    log.error("an error of ours was not handled; the shim-proxy goes on", {
+      error: describeError(error),
+      stack: error.stack,
+    }),
+  );
   await aborted(stop);
   await proxy.drain();
   return 0;

@@ -179,6 +179,16 @@ describe("sockets and the lock", () => {
     expect(existsSync(bench.hypervisorSocket)).toBe(true);
   });
 
+  test("paths that are not absolute stop the start", async () => {
+    for (const config of [
+      { runDir: "", hypervisorSocket: bench.hypervisorSocket },
+      { runDir: bench.dir, hypervisorSocket: "hypervisor.sock" },
+    ])
+      await expect(runShimProxy(config, { clock: systemClock, log: silentLog })).rejects.toMatchObject({
+        kind: "invalid-config",
+      });
+  });
+
   test("a socket path over 107 bytes stops the start with a clear text", async () => {
     const dir = mkdtempSync(join(tmpdir(), "sp-"));
     try {

@@ -1,8 +1,8 @@
 // The entry of the data plane's process. The control plane's side is index.ts; neither loads the other.
 import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { describeError, unavailable } from "../errors/index.ts";
+import { dirname, isAbsolute, join } from "node:path";
+import { describeError, invalidConfig, unavailable } from "../errors/index.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import { AgentFront } from "./agent-front.ts";
 import { type ControlServer, serveControl } from "./control-server.ts";
@@ -54,6 +54,10 @@ const DRAIN_POLL_MS = 200;
 export async function runShimProxy(config: ShimProxyConfig, deps: ShimProxyDeps): Promise<ShimProxy> {
   const { clock, log } = deps;
   const limits = { ...DEFAULT_LIMITS, ...config.limits };
+  if (!isAbsolute(config.runDir) || !isAbsolute(config.hypervisorSocket))
+    throw invalidConfig(
+      `the run directory ${JSON.stringify(config.runDir)} and the hypervisor socket ${JSON.stringify(config.hypervisorSocket)} must be absolute paths`,
+    );
   makeFolder(config.runDir);
   makeFolder(dirname(config.hypervisorSocket));
   const lock = takeLock(config.lockFile ?? join(config.runDir, "proxy.lock"));
