@@ -12,6 +12,8 @@ interface ContainerdPlaces {
   readonly cniConfigDir: string;
   readonly kataConfig: string;
   readonly pauseImage: string;
+  /** Socket of nydus-snapshotter, where the shim needs it. */
+  readonly nydusSocket: string | undefined;
 }
 
 /** containerd's config.toml, version 2. */
@@ -27,7 +29,8 @@ root = "${places.root}"
   bin_dir = "${places.cniDir}"
   conf_dir = "${places.cniConfigDir}"
 [plugins."io.containerd.grpc.v1.cri".containerd]
-  snapshotter = "native"
+  snapshotter = "${places.nydusSocket === undefined ? "native" : "nydus"}"
+  disable_snapshot_annotations = false
   default_runtime_name = "${RUNTIME_HANDLER}"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${RUNTIME_HANDLER}]
   runtime_type = "${RUNTIME_TYPE}"
@@ -35,13 +38,65 @@ root = "${places.root}"
   privileged_without_host_devices = true
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${RUNTIME_HANDLER}.options]
   ConfigPath = "${places.kataConfig}"
+${
+  places.nydusSocket === undefined
+    ? ""
+    : `[proxy_plugins.nydus]
+  type = "snapshot"
+  address = "${places.nydusSocket}"
+`
+}`;
+
+/** nydus-snapshotter as it hands images to the pod VM: its 0.16, misc/snapshotter/config-proxy.toml. */
+export const nydusConfig = (root: string, socket: string): string => `version = 1
+root = "${root}"
+address = "${socket}"
+daemon_mode = "none"
+[daemon]
+fs_driver = "proxy"
+[snapshot]
+enable_kata_volume = true
 `;
 
 /**
- * The shim's configuration: kata-containers 4.1.0, src/runtime/config/configuration-remote.toml.in, as the operator installs it, plus
+ * The Rust shim's configuration: kata-containers 4.1.0, src/runtime-rs/config/configuration-remote.toml.in, as the operator installs it.
+ */
+export const rustKataConfig = (hypervisorSocket: string): string => `[hypervisor.remote]
+remote_hypervisor_socket = "${hypervisorSocket}"
+remote_hypervisor_timeout = 600
+enable_annotations = ["machine_type", "default_memory", "default_vcpus", "default_gpus", "default_gpu_model", "cc_init_data"]
+kernel_params = ""
+default_vcpus = 1
+default_maxvcpus = 0
+default_bridges = 1
+default_memory = 2048
+memory_slots = 10
+disable_selinux = false
+disable_guest_selinux = true
+[agent.kata]
+dial_timeout_ms = 100
+reconnect_timeout_ms = 30000
+create_container_timeout = 60
+[runtime]
+internetworking_model = "none"
+name = "virt_container"
+hypervisor_name = "remote"
+agent_name = "kata"
+disable_guest_seccomp = true
+disable_new_netns = false
+sandbox_cgroup_only = true
+static_sandbox_resource_mgmt = true
+vfio_mode = "guest-kernel"
+emptydir_mode = "shared-fs"
+experimental = []
+dan_conf = "/run/kata-containers/dans"
+`;
+
+/**
+ * The Go shim's configuration: kata-containers 4.1.0, src/runtime/config/configuration-remote.toml.in, as the operator installs it, plus
  * the forced guest pull, which spares a snapshotter on the node.
  */
-export const kataConfig = (hypervisorSocket: string): string => `[hypervisor.remote]
+export const goKataConfig = (hypervisorSocket: string): string => `[hypervisor.remote]
 remote_hypervisor_socket = "${hypervisorSocket}"
 remote_hypervisor_timeout = 600
 enable_annotations = ["machine_type", "default_memory", "default_vcpus", "image", "default_gpus", "gpu_model", "cc_init_data"]

@@ -3,13 +3,11 @@ import { chmod, copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/pr
 import { basename, join } from "node:path";
 import type { Exec } from "../../src/platform/index.ts";
 
-/** The name under which containerd knows the image of every container, the pause container included. */
-export const IMAGE_NAME = "registry.test/busybox:1";
-
 /** What containers run from: busybox and nothing else. */
 export interface TestImage {
-  /** Archive in OCI layout, for `ctr images import`. */
-  readonly archive: string;
+  /** Folder in OCI layout. */
+  readonly layoutDir: string;
+  readonly manifest: { readonly digest: string; readonly mediaType: string };
   /** The same root file system as a folder, for the pod VM's image hub. */
   readonly rootFs: string;
   /** OCI bundle of the pause container. */
@@ -83,13 +81,6 @@ export async function makeImage(dir: string, busybox: string, exec: Exec): Promi
     manifestType,
     json({ schemaVersion: 2, mediaType: manifestType, config, layers: [layer] }),
   );
-  const annotations = { "io.containerd.image.name": IMAGE_NAME };
-  await writeFile(
-    join(dir, "layout", "index.json"),
-    json({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }),
-  );
-  await writeFile(join(dir, "layout", "oci-layout"), json({ imageLayoutVersion: "1.0.0" }));
-  const archive = join(dir, "image.tar");
-  await exec.run(["tar", "-C", join(dir, "layout"), "-cf", archive, "."]);
-  return { archive, rootFs, pauseBundle: await makePauseBundle(dir, busybox) };
+  const pauseBundle = await makePauseBundle(dir, busybox);
+  return { layoutDir: join(dir, "layout"), manifest, rootFs, pauseBundle };
 }

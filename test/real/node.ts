@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { ImageServiceClient, RuntimeServiceClient } from "../../src/gen/kubernetes/cri.ts";
 import type { Exec } from "../../src/platform/index.ts";
-import { cniConfig, containerdConfig, kataConfig } from "./configs.ts";
-import { IMAGE_NAME, makeImage, type TestImage } from "./image.ts";
+import { cniConfig, containerdConfig, goKataConfig, nydusConfig, rustKataConfig } from "./configs.ts";
+import { makeImage, type TestImage } from "./image.ts";
 import { MachineRoom } from "./machine-room.ts";
 import type { Peers, ShimPeer } from "./peers.ts";
+import { type Registry, serveImage } from "./registry.ts";
 import { Service, until } from "./service.ts";
 
 /** Everything of the node lies here; node-boot.sh has mounted a fresh /run. */
@@ -20,6 +21,7 @@ const POD_VM = "/opt/pod-vm";
 const CONTAINERD_SOCKET = "/run/containerd/containerd.sock";
 const HYPERVISOR_SOCKET = "/run/peerpod/hypervisor.sock";
 const PROXY_SOCKET = "/run/peerpod/proxy.sock";
+const NYDUS_SOCKET = "/run/node/nydus.sock";
 const MACHINE_ROOM_SOCKET = "/run/peerpod-mock/cloud.sock";
 const PROGRAM: string = join(import.meta.dirname, "..", "..", "bin", "cloud-api-adaptor");
 
@@ -28,6 +30,8 @@ export interface Node {
   readonly shim: ShimPeer;
   readonly cri: RuntimeServiceClient;
   readonly room: MachineRoom;
+  /** The name by which containerd knows the image of every container, the pause container included. */
+  readonly imageName: string;
   readonly exec: Exec;
   /** The control plane. */
   readonly adaptor: Service;
@@ -73,13 +77,13 @@ async function writeLauncher(peers: Peers, image: TestImage): Promise<string> {
 }
 
 /** Files of containerd, the shim and CNI. Resolves to containerd's configuration. */
-async function writeConfigs(peers: Peers, shim: ShimPeer): Promise<string> {
+async function writeConfigs(peers: Peers, shim: ShimPeer, pauseImage: string): Promise<string> {
   await symlink(shim.path, join(BIN, "containerd-shim-kata-remote-v2"));
   const cniConfigDir = join(ROOT, "cni");
   await mkdir(cniConfigDir);
   await writeFile(join(cniConfigDir, "pods.conflist"), cniConfig(join(ROOT, "cni-state")));
   const kata = join(ROOT, "kata.toml");
-  await writeFile(kata, kataConfig(HYPERVISOR_SOCKET));
+  await writeFile(kata, (shim.name === "Go" ? goKataConfig : rustKataConfig)(HYPERVISOR_SOCKET));
   const path = join(ROOT, "containerd.toml");
   const config = containerdConfig({
     root: join(ROOT, "containerd"),
@@ -87,14 +91,31 @@ async function writeConfigs(peers: Peers, shim: ShimPeer): Promise<string> {
     cniDir: peers.cniDir,
     cniConfigDir,
     kataConfig: kata,
-    pauseImage: IMAGE_NAME,
+    pauseImage,
+    nydusSocket: shim.nydus === undefined ? undefined : NYDUS_SOCKET,
   });
   await writeFile(path, config);
   return path;
 }
 
-/** Starts containerd with its images loaded. */
-async function startContainerd(peers: Peers, config: string, archive: string, exec: Exec): Promise<Service> {
+/** Starts nydus-snapshotter where the shim needs it. */
+async function startNydus({ nydus }: ShimPeer): Promise<readonly Service[]> {
+  if (nydus === undefined) return [];
+  await symlink(nydus.mountHelper, join(BIN, "nydus-overlayfs"));
+  const config = join(ROOT, "nydus.toml");
+  await writeFile(config, nydusConfig(join(ROOT, "nydus"), NYDUS_SOCKET));
+  const service = new Service({
+    name: "nydus-snapshotter",
+    argv: [nydus.snapshotter, "--config", config, "--log-to-stdout"],
+    logFile: join(LOGS, "nydus"),
+    ready: answers(NYDUS_SOCKET),
+  });
+  await service.start();
+  return [service];
+}
+
+/** Starts containerd and lets it pull the image. */
+async function startContainerd(peers: Peers, config: string, imageName: string): Promise<Service> {
   const containerd = new Service({
     name: "containerd",
     argv: [peers.programs.containerd, "--config", config],
@@ -103,16 +124,18 @@ async function startContainerd(peers: Peers, config: string, archive: string, ex
     ready: answers(CONTAINERD_SOCKET),
   });
   await containerd.start();
-  const ctr = [peers.programs.ctr, "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io"] as const;
-  await until("containerd's API", 20_000, async () => (await exec.run([...ctr, "version"])).code === 0);
-  await mustRun(exec, [...ctr, "images", "import", "--snapshotter", "native", archive]);
   const images = new ImageServiceClient(`unix:${CONTAINERD_SOCKET}`, credentials.createInsecure());
-  await until(`${IMAGE_NAME} in the CRI`, 20_000, () => {
+  let problem = "";
+  const pulled = until(`${imageName} pulled`, 30_000, () => {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    images.listImages({}, (_, list) =>
-      resolve(list?.images.some(({ repoTags }) => repoTags.includes(IMAGE_NAME)) ?? false),
-    );
+    images.pullImage({ image: { image: imageName, annotations: {} } }, (error) => {
+      problem = error?.message ?? "";
+      resolve(error === null);
+    });
     return promise;
+  });
+  await pulled.catch((cause: unknown) => {
+    throw new Error(`containerd cannot pull ${imageName}: ${problem}`, { cause });
   });
   images.close();
   return containerd;
@@ -204,13 +227,17 @@ export async function startNode(peers: Peers, shim: ShimPeer, exec: Exec): Promi
   await room.start();
   await shimProxy.start();
   await adaptor.start();
-  const containerd = await startContainerd(peers, await writeConfigs(peers, shim), image.archive, exec);
+  const registry: Registry = await serveImage(image.layoutDir, image.manifest);
+  const imageName = `127.0.0.1:${registry.port}/busybox:1`;
+  const nydus = await startNydus(shim);
+  const containerd = await startContainerd(peers, await writeConfigs(peers, shim, imageName), imageName);
   const cri = new RuntimeServiceClient(`unix:${CONTAINERD_SOCKET}`, credentials.createInsecure());
   const roomApi = new MachineRoom(MACHINE_ROOM_SOCKET);
   return {
     shim,
     cri,
     room: roomApi,
+    imageName,
     exec,
     adaptor,
     standby,
@@ -220,7 +247,8 @@ export async function startNode(peers: Peers, shim: ShimPeer, exec: Exec): Promi
     processes: (...parts) => processes(parts),
     close: async () => {
       cri.close();
-      for (const service of [adaptor, standby, containerd, shimProxy, room, syslog])
+      registry.close();
+      for (const service of [adaptor, standby, containerd, ...nydus, shimProxy, room, syslog])
         await service.end("SIGKILL");
     },
   };

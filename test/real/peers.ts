@@ -6,6 +6,8 @@ import type { Exec } from "../../src/platform/index.ts";
 export interface ShimPeer {
   readonly name: "Go" | "Rust";
   readonly path: string;
+  /** What the Rust shim needs for images that the pod VM pulls: it cannot be forced to, as the Go shim can. */
+  readonly nydus: { readonly snapshotter: string; readonly mountHelper: string } | undefined;
 }
 
 /** The programs of others that the tests run with, by the names they are installed under. */
@@ -18,7 +20,6 @@ export interface Peers {
 
 const PROGRAMS = [
   "containerd",
-  "ctr",
   "agent-protocol-forwarder",
   "process-user-data",
   "kata-agent",
@@ -53,7 +54,6 @@ export function findPeers(dir: string, path: string): Peers | { readonly missing
     folders.map((folder) => join(folder, file)).find(isExecutable);
   const programs: Record<Program, string> = {
     containerd: "",
-    ctr: "",
     "agent-protocol-forwarder": "",
     "process-user-data": "",
     "kata-agent": "",
@@ -68,9 +68,13 @@ export function findPeers(dir: string, path: string): Peers | { readonly missing
     if (found === undefined) missing.push(program);
     else programs[program] = found;
   }
-  const shims = SHIMS.flatMap(({ name, file }) => {
-    const found = find(file);
-    return found === undefined ? [] : [{ name, path: found }];
+  const snapshotter = find("containerd-nydus-grpc");
+  const mountHelper = find("nydus-overlayfs");
+  const nydus = snapshotter && mountHelper ? { snapshotter, mountHelper } : undefined;
+  const shims = SHIMS.flatMap(({ name, file }): readonly ShimPeer[] => {
+    const path = find(file);
+    if (path === undefined || (name === "Rust" && nydus === undefined)) return [];
+    return [{ name, path, nydus: name === "Rust" ? nydus : undefined }];
   });
   if (shims.length === 0) missing.push("containerd-shim-kata-v2");
   const cniDir = [...CNI_DIRS, join(dir, "cni")].find((folder) =>

@@ -8,7 +8,6 @@ import {
   PodSandboxConfig,
 } from "../../src/gen/kubernetes/cri.ts";
 import { RUNTIME_HANDLER } from "./configs.ts";
-import { IMAGE_NAME } from "./image.ts";
 import type { Node } from "./node.ts";
 import { until } from "./service.ts";
 
@@ -160,7 +159,7 @@ export class Pod {
     const logPath = `${spec.name}.log`;
     const config = ContainerConfig.fromPartial({
       metadata: { name: spec.name, attempt: 0 },
-      image: { image: IMAGE_NAME },
+      image: { image: this.#node.imageName },
       command: [...spec.command],
       workingDir: spec.workingDir ?? "",
       envs: Object.entries(spec.env ?? {}).map(([key, value]) => ({ key, value })),

@@ -483,16 +483,12 @@ export interface ExecSyncResponse {
   exitCode: number;
 }
 
-export interface ListImagesRequest {
+export interface PullImageRequest {
+  image: ImageSpec | undefined;
 }
 
-export interface ListImagesResponse {
-  images: Image[];
-}
-
-export interface Image {
-  id: string;
-  repoTags: string[];
+export interface PullImageResponse {
+  imageRef: string;
 }
 
 function createBaseVersionRequest(): VersionRequest {
@@ -6164,16 +6160,19 @@ export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
   },
 };
 
-function createBaseListImagesRequest(): ListImagesRequest {
-  return {};
+function createBasePullImageRequest(): PullImageRequest {
+  return { image: undefined };
 }
 
-export const ListImagesRequest: MessageFns<ListImagesRequest> = {
-  encode(_: ListImagesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const PullImageRequest: MessageFns<PullImageRequest> = {
+  encode(message: PullImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== undefined) {
+      ImageSpec.encode(message.image, writer.uint32(10).fork()).join();
+    }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ListImagesRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): PullImageRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -6182,53 +6181,7 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListImagesRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<ListImagesRequest>): ListImagesRequest {
-    return ListImagesRequest.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<ListImagesRequest>): ListImagesRequest {
-    const message = createBaseListImagesRequest();
-    return message;
-  },
-};
-
-function createBaseListImagesResponse(): ListImagesResponse {
-  return { images: [] };
-}
-
-export const ListImagesResponse: MessageFns<ListImagesResponse> = {
-  encode(message: ListImagesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.images) {
-      Image.encode(v!, writer.uint32(10).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): ListImagesResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListImagesResponse();
+      const message = createBasePullImageRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -6237,7 +6190,7 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
               break;
             }
 
-            message.images.push(Image.decode(reader, reader.uint32()));
+            message.image = ImageSpec.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -6252,32 +6205,31 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
     }
   },
 
-  create(base?: DeepPartial<ListImagesResponse>): ListImagesResponse {
-    return ListImagesResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<PullImageRequest>): PullImageRequest {
+    return PullImageRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<ListImagesResponse>): ListImagesResponse {
-    const message = createBaseListImagesResponse();
-    message.images = object.images?.map((e) => Image.fromPartial(e)) || [];
+  fromPartial(object: DeepPartial<PullImageRequest>): PullImageRequest {
+    const message = createBasePullImageRequest();
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
     return message;
   },
 };
 
-function createBaseImage(): Image {
-  return { id: "", repoTags: [] };
+function createBasePullImageResponse(): PullImageResponse {
+  return { imageRef: "" };
 }
 
-export const Image: MessageFns<Image> = {
-  encode(message: Image, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== "") {
-      writer.uint32(10).string(message.id);
-    }
-    for (const v of message.repoTags) {
-      writer.uint32(18).string(v!);
+export const PullImageResponse: MessageFns<PullImageResponse> = {
+  encode(message: PullImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageRef !== "") {
+      writer.uint32(10).string(message.imageRef);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): Image {
+  decode(input: BinaryReader | Uint8Array, length?: number): PullImageResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -6286,7 +6238,7 @@ export const Image: MessageFns<Image> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseImage();
+      const message = createBasePullImageResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -6295,15 +6247,7 @@ export const Image: MessageFns<Image> = {
               break;
             }
 
-            message.id = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.repoTags.push(reader.string());
+            message.imageRef = reader.string();
             continue;
           }
         }
@@ -6318,13 +6262,12 @@ export const Image: MessageFns<Image> = {
     }
   },
 
-  create(base?: DeepPartial<Image>): Image {
-    return Image.fromPartial(base ?? {});
+  create(base?: DeepPartial<PullImageResponse>): PullImageResponse {
+    return PullImageResponse.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<Image>): Image {
-    const message = createBaseImage();
-    message.id = object.id ?? "";
-    message.repoTags = object.repoTags?.map((e) => e) || [];
+  fromPartial(object: DeepPartial<PullImageResponse>): PullImageResponse {
+    const message = createBasePullImageResponse();
+    message.imageRef = object.imageRef ?? "";
     return message;
   },
 };
@@ -6726,36 +6669,36 @@ export const RuntimeServiceClient = makeGenericClientConstructor(
 
 export type ImageServiceService = typeof ImageServiceService;
 export const ImageServiceService = {
-  listImages: {
-    path: "/runtime.v1.ImageService/ListImages" as const,
+  pullImage: {
+    path: "/runtime.v1.ImageService/PullImage" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListImagesRequest): Buffer => Buffer.from(ListImagesRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ListImagesRequest => ListImagesRequest.decode(value),
-    responseSerialize: (value: ListImagesResponse): Buffer => Buffer.from(ListImagesResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ListImagesResponse => ListImagesResponse.decode(value),
+    requestSerialize: (value: PullImageRequest): Buffer => Buffer.from(PullImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PullImageRequest => PullImageRequest.decode(value),
+    responseSerialize: (value: PullImageResponse): Buffer => Buffer.from(PullImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PullImageResponse => PullImageResponse.decode(value),
   },
 } as const;
 
 export interface ImageServiceServer extends UntypedServiceImplementation {
-  listImages: handleUnaryCall<ListImagesRequest, ListImagesResponse>;
+  pullImage: handleUnaryCall<PullImageRequest, PullImageResponse>;
 }
 
 export interface ImageServiceClient extends Client {
-  listImages(
-    request: ListImagesRequest,
-    callback: (error: ServiceError | null, response: ListImagesResponse) => void,
+  pullImage(
+    request: PullImageRequest,
+    callback: (error: ServiceError | null, response: PullImageResponse) => void,
   ): ClientUnaryCall;
-  listImages(
-    request: ListImagesRequest,
+  pullImage(
+    request: PullImageRequest,
     metadata: Metadata,
-    callback: (error: ServiceError | null, response: ListImagesResponse) => void,
+    callback: (error: ServiceError | null, response: PullImageResponse) => void,
   ): ClientUnaryCall;
-  listImages(
-    request: ListImagesRequest,
+  pullImage(
+    request: PullImageRequest,
     metadata: Metadata,
     options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ListImagesResponse) => void,
+    callback: (error: ServiceError | null, response: PullImageResponse) => void,
   ): ClientUnaryCall;
 }
 
