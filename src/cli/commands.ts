@@ -1,4 +1,4 @@
-import { PROVIDERS } from "../../providers/index.ts";
+import { type OptionSpec, PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
 import {
   adaptorOptionGroups,
@@ -11,8 +11,9 @@ import {
 } from "./config.ts";
 import type { CommandSummary } from "./help.ts";
 import { readOptions } from "./options.ts";
-import { type OptionGroup, PROCESS_OPTIONS } from "./shared-options.ts";
+import { type OptionGroup, PROCESS_OPTIONS, STATE_DIR } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
+import { stopSignal } from "./stop-signals.ts";
 
 /** A command that runs a process until it ends. */
 export interface Command extends CommandSummary {
@@ -52,15 +53,44 @@ const adaptorSummary = (name: string): CommandSummary => ({
   summary: `The adaptor (control plane) with pod VMs of provider ${name}.`,
 });
 
+const JOURNAL_CHECK: CommandSummary = {
+  name: "journal check",
+  summary: "Whether this node's journal is sound, and what to do if not; exit status 1 then.",
+};
+
+const JOURNAL_SHOW: CommandSummary = {
+  name: "journal show",
+  summary: "Sandboxes and VMs of this node's journal, as JSON without secrets; also while the adaptor runs.",
+};
+
+const DESTROY: CommandSummary = {
+  name: "destroy",
+  summary:
+    "Deletes all VMs of a cluster, on purpose: `destroy PROVIDER -cluster ID`, PROVIDER as in CLOUD_PROVIDER.",
+};
+
 /** Every command of this build but help and version. */
 export function commandSummaries(): readonly CommandSummary[] {
-  return [...Object.keys(PROVIDERS).sort().map(adaptorSummary), SHIM_PROXY, MOCK_CLOUD];
+  const providers = Object.keys(PROVIDERS).sort().map(adaptorSummary);
+  return [...providers, SHIM_PROXY, MOCK_CLOUD, JOURNAL_CHECK, JOURNAL_SHOW, DESTROY];
+}
+
+/** How many words name the command: `journal check` and `destroy azure` have two. */
+export function commandName(args: readonly string[], cloudProvider: string): readonly string[] {
+  const [first = "", second = ""] = args;
+  const hasSecond = second !== "" && !second.startsWith("-");
+  if (first === "journal") return hasSecond ? [first, second] : [first];
+  if (first === DESTROY.name) return hasSecond ? [first, second] : [first, cloudProvider];
+  return [first];
 }
 
 /** The command of that name, with its modules loaded. Throws `invalid-config` that says which there are. */
 export async function loadCommand(name: string): Promise<Command> {
   if (name === SHIM_PROXY.name) return shimProxyCommand();
   if (name === MOCK_CLOUD.name) return await mockCloudCommand();
+  if (name === JOURNAL_CHECK.name) return journalCommand(JOURNAL_CHECK);
+  if (name === JOURNAL_SHOW.name) return journalCommand(JOURNAL_SHOW);
+  if (name.split(" ")[0] === DESTROY.name) return await destroyCommand(name.split(" ")[1] ?? "");
   const load = Object.hasOwn(PROVIDERS, name) ? PROVIDERS[name] : undefined;
   if (load === undefined) throw unknownCommand(name);
   const module = await load();
@@ -101,6 +131,67 @@ async function mockCloudCommand(): Promise<Command> {
       const config = readMockCloudConfig(options);
       const { runMockCloud } = await import("./run-mock-cloud.ts");
       return await runMockCloud(config, { logLevel: logLevel(options), warnings: options.warnings });
+    },
+  };
+}
+
+function journalCommand(summary: CommandSummary): Command {
+  return {
+    ...summary,
+    groups: [{ title: "Journal", options: [STATE_DIR] }],
+    async run(surroundings) {
+      const options = readOptions([STATE_DIR], surroundings);
+      refuseIfAny(options.problems);
+      const { checkJournal, showJournal } = await import("./journal-command.ts");
+      const run = summary === JOURNAL_CHECK ? checkJournal : showJournal;
+      return await run(options.string(STATE_DIR.flag), (text) => process.stdout.write(text));
+    },
+  };
+}
+
+const DESTROY_OPTIONS: readonly OptionSpec[] = [
+  {
+    flag: "cluster",
+    kind: "string",
+    required: true,
+    help: "identity of the cluster in the VMs' tags (CLUSTER_ID)",
+  },
+  { flag: "node", kind: "string", help: "only VMs of this node; unset: of all nodes" },
+  { flag: "dry-run", kind: "bool", default: "false", help: "only say which VMs would be deleted" },
+];
+
+async function destroyCommand(provider: string): Promise<Command> {
+  const load = Object.hasOwn(PROVIDERS, provider) ? PROVIDERS[provider] : undefined;
+  if (load === undefined) {
+    const why = provider === "" ? "no provider is given" : `provider ${provider} is not in this build`;
+    const text = `destroy: ${why}; give one of ${Object.keys(PROVIDERS).join(", ")}, or set CLOUD_PROVIDER`;
+    if (provider !== "") throw invalidConfig(text);
+    // For help: the flags that do not depend on the provider.
+    const run = (): Promise<number> => Promise.reject(invalidConfig(text));
+    return { ...DESTROY, groups: [{ title: "Destroy", options: DESTROY_OPTIONS }], run };
+  }
+  const module = await load();
+  const groups = [
+    { title: "Destroy", options: DESTROY_OPTIONS },
+    { title: `Provider ${module.name}`, options: module.options },
+  ];
+  return {
+    name: `destroy ${provider}`,
+    summary: DESTROY.summary,
+    groups,
+    async run(surroundings) {
+      const options = readOptions(flatten(groups), surroundings);
+      refuseIfAny(options.problems);
+      const { destroyCluster } = await import("./destroy-command.ts");
+      return await destroyCluster({
+        module,
+        options,
+        clusterId: options.string("cluster"),
+        nodeName: options.string("node"),
+        dryRun: options.bool("dry-run"),
+        signal: stopSignal(),
+        write: (text) => process.stdout.write(text),
+      });
     },
   };
 }

@@ -12,7 +12,14 @@ import {
   positiveDuration,
   socketPath,
 } from "./option-checks.ts";
-import { HYPERVISOR_SOCKET, LOG_LEVEL, type OptionGroup, PROXY_SOCKET, RUN_DIR } from "./shared-options.ts";
+import {
+  HYPERVISOR_SOCKET,
+  LOG_LEVEL,
+  type OptionGroup,
+  PROXY_SOCKET,
+  RUN_DIR,
+  STATE_DIR,
+} from "./shared-options.ts";
 
 const PODS_DIR: OptionSpec = {
   flag: "pods-dir",
@@ -30,14 +37,7 @@ const PLACES: OptionGroup = {
     PODS_DIR,
     RUN_DIR,
     PROXY_SOCKET,
-    {
-      flag: "state-dir",
-      env: "PEERPODS_STATE_DIR",
-      kind: "string",
-      default: "/var/lib/peerpods",
-      help: "folder of the journal; must outlive a reboot, mode 0700",
-      validate: absolutePath,
-    },
+    STATE_DIR,
     {
       flag: "boot-id-file",
       env: "PEERPODS_BOOT_ID_FILE",

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { CaaError, describeError } from "../errors/index.ts";
-import { commandSummaries, loadCommand } from "./commands.ts";
+import { commandName, commandSummaries, loadCommand } from "./commands.ts";
 import { flatten } from "./config.ts";
 import { parseFlags } from "./go-flags.ts";
 import { commandHelp, overviewHelp } from "./help.ts";
@@ -44,16 +44,18 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
     terminal.out(`cloud-api-adaptor ${await programVersion()} (Node ${process.version})\n`);
     return Exit.Ok;
   }
-  if (HELP_WORDS.includes(first)) return await help(args[1], terminal);
+  if (HELP_WORDS.includes(first)) return await help(args.slice(1).join(" "), terminal);
   // As the Go image's entrypoint: the argument, else CLOUD_PROVIDER.
   const named = first !== "" && !first.startsWith("-");
-  const name = named ? first : (terminal.env["CLOUD_PROVIDER"] ?? "");
+  const cloudProvider = terminal.env["CLOUD_PROVIDER"] ?? "";
+  const words = named ? commandName(args, cloudProvider) : [cloudProvider];
+  const name = words.join(" ");
   if (name === "") {
     terminal.err(overviewHelp(listed()));
     return Exit.Usage;
   }
   const command = await loadCommand(name);
-  const flags = parseFlags(name, flatten(command.groups), named ? args.slice(1) : args);
+  const flags = parseFlags(name, flatten(command.groups), argumentsAfter(args, words));
   if (flags.help) {
     terminal.out(commandHelp(command, command.groups));
     return Exit.Ok;
@@ -61,8 +63,14 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
   return await command.run({ flags: flags.values, env: terminal.env, hostname: hostname() });
 }
 
-async function help(about: string | undefined, terminal: Terminal): Promise<number> {
-  if (about === undefined) {
+/** What follows the command's own words; a word that came from the environment is not among the arguments. */
+function argumentsAfter(args: readonly string[], words: readonly string[]): readonly string[] {
+  const given = words.filter((word, n) => args[n] === word).length;
+  return args.slice(given);
+}
+
+async function help(about: string, terminal: Terminal): Promise<number> {
+  if (about === "") {
     terminal.out(overviewHelp(listed()));
     return Exit.Ok;
   }

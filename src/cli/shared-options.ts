@@ -46,5 +46,15 @@ export const PROXY_SOCKET: OptionSpec = {
   validate: socketPath,
 };
 
+/** Where a node's journal is. */
+export const STATE_DIR: OptionSpec = {
+  flag: "state-dir",
+  env: "PEERPODS_STATE_DIR",
+  kind: "string",
+  default: "/var/lib/peerpods",
+  help: "folder of the journal; must outlive a reboot, mode 0700",
+  validate: absolutePath,
+};
+
 /** The log level option alone, for commands with few others. */
 export const PROCESS_OPTIONS: OptionGroup = { title: "Process", options: [LOG_LEVEL] };

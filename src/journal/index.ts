@@ -1,3 +1,4 @@
+export { inspectJournal, type JournalReport } from "./inspect.ts";
 export {
   Journal,
   type JournalHook,

@@ -1,0 +1,56 @@
+import { DatabaseSync } from "node:sqlite";
+import { describeError, journalFailed } from "../errors/index.ts";
+import { decodeSandbox, decodeVm, type SandboxRecord, type VmRecord } from "./records.ts";
+
+/** A journal as a person looks at it. Secrets print as such. */
+export interface JournalReport {
+  readonly layout: number;
+  readonly meta: Readonly<Record<string, string>>;
+  readonly sandboxes: readonly SandboxRecord[];
+  readonly vms: readonly VmRecord[];
+  /** One sentence each: damage, and rows that contradict one another. */
+  readonly problems: readonly string[];
+}
+
+/** Reads a journal without changing it; its owner may be running. Throws `journal` when it cannot be read at all. */
+export function inspectJournal(path: string): JournalReport {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
+    return report(db);
+  } catch (cause) {
+    throw journalFailed(`the journal ${path} cannot be read: ${describeError(cause)}`, { cause });
+  } finally {
+    db?.close();
+  }
+}
+
+function report(db: DatabaseSync): JournalReport {
+  const damage = db
+    .prepare("PRAGMA integrity_check(10)")
+    .all()
+    .map((row) => String(row["integrity_check"]))
+    .filter((text) => text !== "ok");
+  const sandboxes = db.prepare("SELECT * FROM sandboxes ORDER BY created_ms").all().map(decodeSandbox);
+  const vms = db.prepare("SELECT * FROM vms ORDER BY created_ms").all().map(decodeVm);
+  const meta = db.prepare("SELECT key, value FROM meta").all();
+  return {
+    layout: Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0),
+    meta: Object.fromEntries(meta.map((row) => [String(row["key"]), String(row["value"])])),
+    sandboxes,
+    vms,
+    problems: [...damage, ...contradictions(sandboxes, vms)],
+  };
+}
+
+function contradictions(sandboxes: readonly SandboxRecord[], vms: readonly VmRecord[]): string[] {
+  const ids = new Set(sandboxes.map((sandbox) => sandbox.id));
+  return [
+    ...sandboxes
+      .filter((sandbox) => sandbox.phase === "running" && !vms.some((vm) => vm.sandboxId === sandbox.id))
+      .map((sandbox) => `sandbox ${sandbox.id} is running without a VM`),
+    ...vms
+      .filter((vm) => vm.phase !== "deleting" && (vm.sandboxId === undefined || !ids.has(vm.sandboxId)))
+      .map((vm) => `VM ${vm.name} belongs to no sandbox`),
+  ];
+}
