@@ -55,9 +55,9 @@ describe("what Azure says, through the SDK", () => {
     const error: unknown = await provider.create(REQUEST, QUIET).catch((reason: unknown) => reason);
     // An existing VM is looked for, and there is none: then the refusal stands.
     expect(error).toMatchObject({ kind: refusal.is });
-    expect(`${error}`).toContain(REQUEST.name);
-    expect(`${error}`).not.toMatch(/\n|<html>.*\n/);
-    if (refusal.hint) expect(`${error}`).toContain(refusal.hint);
+    expect(String(error)).toContain(REQUEST.name);
+    expect(String(error)).not.toMatch(/\n|<html>.*\n/);
+    if (refusal.hint) expect(String(error)).toContain(refusal.hint);
     const asked = refusal.headers?.["retry-after"];
     if (asked !== undefined) expect(error).toMatchObject({ retryAfterMs: Number(asked) * 1000 });
   });

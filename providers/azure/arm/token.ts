@@ -94,6 +94,10 @@ export class TokenSource {
   }
 }
 
+/** What MSAL and Node say when nobody answered: CredentialUnavailableError is also thrown for that. */
+const UNREACHABLE =
+  /endpoints_resolution_error|openid_config_error|network_error|ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|socket hang up/;
+
 /** AuthenticationError carries Entra's answer; CredentialUnavailableError means that a file or endpoint is missing. */
 function tokenError(error: unknown): CaaError {
   if (error instanceof CaaError) return error;
@@ -104,7 +108,7 @@ function tokenError(error: unknown): CaaError {
   const name = error instanceof Error ? error.name : "";
   const refused =
     code !== undefined ||
-    name === "CredentialUnavailableError" ||
+    (name === "CredentialUnavailableError" && !UNREACHABLE.test(said)) ||
     (typeof status === "number" && status >= 400 && status < 500 && status !== 408 && status !== 429);
   return refused
     ? unauthorised(

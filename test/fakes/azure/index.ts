@@ -1,7 +1,10 @@
 export { FakeAccount, fakeConfig, SSH_KEY } from "./account.ts";
 export { type Booter, nullBooter } from "./booter.ts";
 export { FAKE_SIZES, type FakeSize } from "./catalogue.ts";
+export type { EntraIdentity } from "./entra.ts";
 export { FakeAzure, type FakeAzureDeps } from "./fake-azure.ts";
 export type { ArmCall, ArmFault, ArmFaultKind } from "./faults.ts";
+export { type FakeAzureServer, serveFakeAzure } from "./https-server.ts";
 export { FAKE_ENDPOINT, inProcessClient } from "./in-process.ts";
+export { machineRoomBooter } from "./machine-room-booter.ts";
 export { defaultSettings, type FakeAzureSettings, GROUP, IMAGE, SUBSCRIPTION } from "./settings.ts";

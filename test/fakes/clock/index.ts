@@ -1,1 +1,2 @@
+export { scaledClock } from "./scaled-clock.ts";
 export { ClockView, VirtualClock } from "./virtual-clock.ts";
