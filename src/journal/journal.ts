@@ -3,6 +3,14 @@ import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { isCaaError, journalFailed } from "../errors/index.ts";
 import type { Clock } from "../platform/index.ts";
+import type {
+  JournalHook,
+  JournalOptions,
+  Preparation,
+  Reservation,
+  ReserveOutcome,
+  Usage,
+} from "./operations.ts";
 import {
   decodeSandbox,
   decodeVm,
@@ -11,51 +19,6 @@ import {
   type VmRecord,
 } from "./records.ts";
 import { migrate } from "./schema.ts";
-
-/** Told before and after every write, so that tests can end the process at each of them. */
-export type JournalHook = (operation: string, phase: "before" | "after") => void;
-
-export interface JournalOptions {
-  readonly stateDir: string;
-  readonly clock: Clock;
-  readonly hook?: JournalHook;
-}
-
-export interface Reservation {
-  readonly id: string;
-  readonly podName: string;
-  readonly podNamespace: string;
-  readonly netns: string;
-  readonly requestJson: string;
-  readonly vmName: string;
-  /** The lowest VXLAN id to use. */
-  readonly vxlanMinId: number;
-  /** Most pod VMs of this node; negative: any number. */
-  readonly limit: number;
-}
-
-/** What a CreateVM has prepared. */
-export interface Preparation {
-  readonly podUid: string | undefined;
-  readonly networkJson: string;
-  readonly serverName: string;
-  readonly caPem: string | undefined;
-  readonly clientCertPem: string | undefined;
-  readonly clientKeyPem: string | undefined;
-  readonly userData: string;
-}
-
-export interface Usage {
-  /** Slots taken: every VM until the cloud says that it is gone, and the reservations of CreateVM. */
-  readonly used: number;
-  /** Those of them whose delete is under way. */
-  readonly deleting: number;
-}
-
-export type ReserveOutcome =
-  | { readonly outcome: "reserved"; readonly vxlanId: number }
-  | { readonly outcome: "full"; readonly usage: Usage }
-  | { readonly outcome: "name-taken"; readonly byId: string | undefined };
 
 /** VXLAN ids are 24 bits (RFC 7348). */
 const MAX_VXLAN_ID = 2 ** 24 - 1;

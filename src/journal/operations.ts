@@ -1,0 +1,46 @@
+import type { Clock } from "../platform/index.ts";
+
+/** Told before and after every write, so that tests can end the process at each of them. */
+export type JournalHook = (operation: string, phase: "before" | "after") => void;
+
+export interface JournalOptions {
+  readonly stateDir: string;
+  readonly clock: Clock;
+  readonly hook?: JournalHook;
+}
+
+export interface Reservation {
+  readonly id: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly netns: string;
+  readonly requestJson: string;
+  readonly vmName: string;
+  /** The lowest VXLAN id to use. */
+  readonly vxlanMinId: number;
+  /** Most pod VMs of this node; negative: any number. */
+  readonly limit: number;
+}
+
+/** What a CreateVM has prepared. */
+export interface Preparation {
+  readonly podUid: string | undefined;
+  readonly networkJson: string;
+  readonly serverName: string;
+  readonly caPem: string | undefined;
+  readonly clientCertPem: string | undefined;
+  readonly clientKeyPem: string | undefined;
+  readonly userData: string;
+}
+
+export interface Usage {
+  /** Slots taken: every VM until the cloud says that it is gone, and the reservations of CreateVM. */
+  readonly used: number;
+  /** Those of them whose delete is under way. */
+  readonly deleting: number;
+}
+
+export type ReserveOutcome =
+  | { readonly outcome: "reserved"; readonly vxlanId: number }
+  | { readonly outcome: "full"; readonly usage: Usage }
+  | { readonly outcome: "name-taken"; readonly byId: string | undefined };
