@@ -53,7 +53,7 @@ export async function buildPeer(kind: PeerKind): Promise<BuiltPeer> {
     });
     return { path };
   } catch (error) {
-    return { missing: `${kind} peer not built: ${reasonOf(error)}` };
+    return { missing: `needs the ${kind} peer built: ${reasonOf(error).replaceAll(/[()]/g, "")}` };
   }
 }
 
