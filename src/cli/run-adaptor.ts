@@ -29,6 +29,8 @@ import { programVersion } from "./version.ts";
 
 /** How long an orderly end may wait for the shim-proxy's good-bye. */
 const RELEASE_TIMEOUT_MS = 2000;
+/** How often the lock file is looked at. */
+const LOCK_CHECK_MS = 2000;
 const FRAME_SOCKET = /^frames-\d+\.sock$/;
 
 const sandboxFiles: SandboxFiles = {
@@ -59,12 +61,37 @@ export async function runAdaptor(config: AdaptorConfig, module: ProviderModule):
     const lock = await waitForLock(config, { clock, log }, stop);
     if (lock === undefined) return 0;
     const node = { bootId: readFileSync(config.paths.bootIdFile, "utf8").trim(), podsDirExisted };
-    await runTerm({ config, sandboxConfig, provider, networking, clock, log, node, stop, points });
+    const lost = watchLock(lock, clock, log);
+    const ended = AbortSignal.any([stop, lost.signal]);
+    await runTerm({ config, sandboxConfig, provider, networking, clock, log, node, stop: ended, points });
+    lost.cancel();
     lock.release();
-    return 0;
+    return lost.signal.aborted ? 1 : 0;
   } finally {
     await provider.close();
   }
+}
+
+/** Without its lock file another process may become the owner: then this one must not act any more. */
+function watchLock(
+  lock: OwnerLock,
+  clock: Clock,
+  log: Log,
+): { readonly signal: AbortSignal; cancel(): void } {
+  const lost = new AbortController();
+  let cancel = (): void => undefined;
+  const look = (): void => {
+    if (lock.isSound()) {
+      cancel = clock.schedule(LOCK_CHECK_MS, look);
+      return;
+    }
+    log.error(
+      "lock.db was removed or replaced in the state directory; this control plane ends, pods go on. Leave that file alone",
+    );
+    lost.abort(new Error("the owner lock was lost"));
+  };
+  look();
+  return { signal: lost.signal, cancel: () => cancel() };
 }
 
 interface Term {

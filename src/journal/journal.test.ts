@@ -133,6 +133,14 @@ describe("the journal", () => {
 });
 
 describe("the owner lock", () => {
+  test("tells when its file was removed", () => {
+    const lock = tryOwnerLock(stateDir);
+    expect(lock?.isSound()).toBe(true);
+    rmSync(join(stateDir, "lock.db"));
+    expect(lock?.isSound()).toBe(false);
+    lock?.release();
+  });
+
   test("is held by one process at a time and freed by kill -9", async () => {
     const script = `import { tryOwnerLock } from ${JSON.stringify(new URL("index.ts", import.meta.url).href)};
       const lock = tryOwnerLock(${JSON.stringify(stateDir)}); console.log(lock === undefined ? "busy" : "mine"); setInterval(() => {}, 1000);`;

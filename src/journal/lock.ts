@@ -1,4 +1,4 @@
-import { chmodSync } from "node:fs";
+import { chmodSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { journalFailed } from "../errors/index.ts";
@@ -12,7 +12,14 @@ const SQLITE_BUSY = 5;
 /** The right to act on this node. The kernel takes it back when the process dies, however it dies. */
 export interface OwnerLock {
   release(): void;
+  /**
+   * Whether the file that is locked is still the one that others would lock: false when it was removed or replaced, and
+   * another process may think that it owns the node.
+   */
+  isSound(): boolean;
 }
+
+const inodeOf = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.ino;
 
 const errorCodeOf = (error: unknown): number | undefined =>
   error instanceof Error && "errcode" in error && typeof error.errcode === "number"
@@ -39,8 +46,10 @@ export function tryOwnerLock(stateDir: string): OwnerLock | undefined {
     });
   }
   const held = db;
+  const inode = inodeOf(path);
   let released = false;
   return {
+    isSound: () => !released && inodeOf(path) === inode,
     release() {
       if (released) return;
       released = true;
