@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { isInside, isRoot, prepareNamespaces, rerunInNamespaces } from "../node/namespaces.ts";
 import { LIFE_KINDS } from "./life.ts";
 import { MatrixNode } from "./matrix-node.ts";
-import { CRASHES, play, recordPoints, type Scenario } from "./scenario.ts";
+import { CRASHES, play, recordPoints, removePods, type Scenario } from "./scenario.ts";
 
 /** Journal operations that no pod's life comes by, and the test that covers each. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -16,6 +16,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "set-boot-id": "once per boot, at the first start",
   "set-proxy-instance": "once per shim-proxy, at the first attach",
 };
+
+const MAX_FAILURES = 10;
 
 const { values: options } = parseArgs({
   options: {
@@ -33,25 +35,35 @@ else
   );
 process.exit(await main());
 
-async function main(): Promise<number> {
-  await using node = new MatrixNode(isRoot);
+async function openNode(): Promise<MatrixNode> {
+  const node = new MatrixNode(isRoot);
   await node.open();
+  return node;
+}
+
+async function main(): Promise<number> {
+  const node = await openNode();
   const recorded: { life: Scenario["life"]; points: readonly string[] }[] = [];
-  for (const life of LIFE_KINDS) recorded.push({ life, points: await recordPoints(node, life) });
+  try {
+    for (const life of LIFE_KINDS) recorded.push({ life, points: await recordPoints(node, life) });
+    if (options["self-test"]) return await selfTest(node);
+  } finally {
+    await node[Symbol.asyncDispose]();
+  }
   const missing = unreached(recorded.flatMap(({ points }) => points));
   if (missing.length > 0) {
     console.log(`FAILED: journal operations without a point: ${missing.join(", ")}`);
     return 1;
   }
-  if (options["self-test"]) return await selfTest(node);
   const all = scenarios(recorded);
   const chosen = options.sample === undefined ? all : spread(all, Number(options.sample));
   const points = new Set(all.map((scenario) => scenario.point)).size;
   console.log(`${points} points, ${all.length} scenarios, ${chosen.length} to play`);
-  return await playAll(node, chosen);
+  return await playAll(chosen);
 }
 
-async function playAll(node: MatrixNode, chosen: readonly Scenario[]): Promise<number> {
+async function playAll(chosen: readonly Scenario[]): Promise<number> {
+  let node = await openNode();
   let failed = 0;
   let missed = 0;
   for (const [n, scenario] of chosen.entries()) {
@@ -64,10 +76,17 @@ async function playAll(node: MatrixNode, chosen: readonly Scenario[]): Promise<n
       console.log(
         `  FAILED ${title}: ${error instanceof Error ? error.message : String(error)}\n${node.node.logs(6000)}`,
       );
-      break; // What is left behind would spoil the next ones.
+      if (failed >= MAX_FAILURES) break;
+      // What is left behind would spoil the next ones.
+      await node[Symbol.asyncDispose]();
+      removePods();
+      node = await openNode();
     }
   }
-  console.log(`${chosen.length - failed - missed} passed, ${failed} failed, ${missed} not reached this time`);
+  await node[Symbol.asyncDispose]();
+  console.log(
+    `${chosen.length - failed - missed} passed, ${failed} failed, ${missed} skipped (the point was not reached this time)`,
+  );
   return failed === 0 ? 0 : 1;
 }
 

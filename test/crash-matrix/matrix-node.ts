@@ -88,7 +88,10 @@ export class MatrixNode implements AsyncDisposable {
       () => (ended = true),
     );
     return await until(
-      () => (isStopped(child) ? true : ended || !child.running ? false : undefined),
+      () => {
+        if (!child.running) throw new Error(`the control plane ended by itself:\n${this.node.logs()}`);
+        return isStopped(child) ? true : ended ? false : undefined;
+      },
       CLEAN_TIMEOUT_MS,
       () => `the control plane neither stopped nor went on:\n${this.node.logs()}`,
     );

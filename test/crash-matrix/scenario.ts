@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Child } from "../node/child.ts";
@@ -127,6 +127,12 @@ async function crash(node: MatrixNode, scenario: Scenario, parts: Parts): Promis
       await life.die();
       return node.startControlPlane({ patient });
   }
+}
+
+/** Pod networks that a failed scenario has left. */
+export function removePods(): void {
+  for (const name of existsSync("/run/netns") ? readdirSync("/run/netns") : [])
+    execFileSync("ip", ["netns", "del", name]);
 }
 
 /** What a reboot leaves: the disk. Namespaces, devices, rules and /run are gone. */
