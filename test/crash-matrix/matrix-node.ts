@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type MockCloudClient, mockCloudClient } from "../../providers/mock/mock-cloud/index.ts";
 import type { Child } from "../node/child.ts";
 import { added, filesBelow, networkState } from "../node/residue.ts";
-import { TestNode } from "../node/test-node.ts";
+import { TestNode, type TestNodeOptions } from "../node/test-node.ts";
 
 const never = new AbortController().signal;
 const CLEAN_TIMEOUT_MS = 60_000;
@@ -35,8 +35,8 @@ export class MatrixNode implements AsyncDisposable {
   #baseline: readonly string[] = [];
   proxy: Child | undefined;
 
-  constructor(root: boolean) {
-    this.node = new TestNode({ root, limit: 2 });
+  constructor(root: boolean, options: Omit<TestNodeOptions, "root"> = {}) {
+    this.node = new TestNode({ root, limit: 2, ...options });
     this.cloud = mockCloudClient(join(this.node.dir, "cloud.sock"));
     this.#bootIdFile = join(this.node.dir, "boot-id");
     this.newBootId();
