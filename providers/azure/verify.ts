@@ -1,4 +1,5 @@
 import { describeError, isCaaError } from "../../src/errors/index.ts";
+import { fileMode } from "../../src/platform/index.ts";
 import type { Finding } from "../contract.ts";
 import { normalRegion, parseArmId } from "./arm/index.ts";
 import { type AzureDeps, translator } from "./deps.ts";
@@ -47,10 +48,21 @@ async function checkCredentials(deps: AzureDeps): Promise<readonly Finding[]> {
   return [ok("credentials", `signed in to ${deps.config.authorityHost} (${deps.config.identity.kind})`)];
 }
 
+const KEY_FILE_MODE = 0o600;
+
 async function checkKey(deps: AzureDeps): Promise<readonly Finding[]> {
   if (deps.config.sshKeyPath === "") return [];
+  const { sshKeyPath } = deps.config;
   await deps.sshPublicKey();
-  return [ok("ssh key", deps.config.sshKeyPath)];
+  const mode = await fileMode(sshKeyPath);
+  return mode === KEY_FILE_MODE
+    ? [ok("ssh key", sshKeyPath)]
+    : [
+        warning(
+          "ssh key",
+          `${sshKeyPath} has mode ${mode.toString(8)}: make it 600, which the Go adaptor demands`,
+        ),
+      ];
 }
 
 async function checkGroup(deps: AzureDeps, signal: AbortSignal): Promise<readonly Finding[]> {

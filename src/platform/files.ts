@@ -1,4 +1,4 @@
-import { open, statfs } from "node:fs/promises";
+import { open, stat, statfs } from "node:fs/promises";
 import { tooLarge } from "../errors/index.ts";
 
 /** NSFS_MAGIC of include/uapi/linux/magic.h: the file system behind /proc/<pid>/ns and bind-mounted namespaces. */
@@ -26,4 +26,9 @@ export async function isNamespaceFile(path: string): Promise<boolean> {
       return false;
     throw error;
   }
+}
+
+/** The permission bits of a file (`0o600`). Throws Node's own error if it cannot be looked at. */
+export async function fileMode(path: string): Promise<number> {
+  return (await stat(path)).mode & 0o7777;
 }
