@@ -22,8 +22,11 @@ export async function withPod(
   }
 }
 
-/** Waits until pods that were removed have left nothing. */
-export async function checkNothingLeft(node: Node, timeoutMs = 30_000): Promise<void> {
+/**
+ * Waits until pods that were removed have left nothing. The Go shim may stay for its dial timeout, 30 s, asking a socket that is gone for
+ * events; and where it sends no StopVM, its end has to be noticed first.
+ */
+export async function checkNothingLeft(node: Node, timeoutMs = 90_000): Promise<void> {
   let found: readonly string[] = [];
   await until("nothing left", timeoutMs, async () => {
     found = await node.leftovers();

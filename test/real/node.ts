@@ -159,6 +159,7 @@ function ourServices(image: string): Record<"room" | "shimProxy" | "adaptor" | "
       logFile: join(LOGS, name),
       ready,
     });
+  const ours = { PEERPODS_SHIM_PROXY: "external", CRI_RUNTIME_ENDPOINT: CONTAINERD_SOCKET };
   const [other, ...rest] = (process.env["OTHER_ADAPTOR"] ?? "").split(" ");
   return {
     room: service("mock-cloud", { MOCK_CLOUD_IMAGE: image }, answers(MACHINE_ROOM_SOCKET)),
@@ -179,9 +180,9 @@ function ourServices(image: string): Record<"room" | "shimProxy" | "adaptor" | "
         }
       : {
           shimProxy: service("shim-proxy", {}, answers(PROXY_SOCKET)),
-          adaptor: service("mock", { PEERPODS_SHIM_PROXY: "external" }, answers(HYPERVISOR_SOCKET)),
+          adaptor: service("mock", ours, answers(HYPERVISOR_SOCKET)),
         }),
-    standby: service("mock", { PEERPODS_SHIM_PROXY: "external" }, answers(HYPERVISOR_SOCKET), "standby"),
+    standby: service("mock", ours, answers(HYPERVISOR_SOCKET), "standby"),
   };
 }
 
