@@ -91,12 +91,19 @@ export class ProxySession implements ShimProxyControl {
     const onAbort = (): void => lost.resolve();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
+      // An abort while connecting has fired already.
+      signal.throwIfAborted();
       let early: ShimProxyEvent[] | undefined = [];
       const snapshot = await client.attach({ ...this.#options, signal }, (event) => {
         if (early === undefined) handlers.onEvent(event);
         else early.push(event);
       });
       onFound();
+      if (signal.aborted) {
+        // `release` found nobody to tell.
+        await client.release(this.#clock.timeout(CONNECT_TIMEOUT_MS));
+        return;
+      }
       this.#client = client;
       this.#log.info("attached to the shim-proxy", {
         instanceId: snapshot.instanceId,
@@ -108,7 +115,7 @@ export class ProxySession implements ShimProxyControl {
       await lost.promise;
     } finally {
       signal.removeEventListener("abort", onAbort);
-      if (!signal.aborted) this.#drop(client);
+      if (!signal.aborted || this.#client !== client) this.#drop(client);
     }
   }
 
