@@ -46,6 +46,7 @@ test("an end that comes while attaching ends the session", async () => {
     );
     ending.abort(new Error("shutting down"));
     await running;
+    await expect(session.putSandbox("s1", "/run/s1")).rejects.toMatchObject({ code: 14 });
   });
 });
 
@@ -59,5 +60,6 @@ test("an end that comes after attaching ends the session", async () => {
     ending.abort(new Error("shutting down"));
     await running;
     session.close();
+    await expect(session.putSandbox("s1", "/run/s1")).rejects.toMatchObject({ code: 14 });
   });
 });
