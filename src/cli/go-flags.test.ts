@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { OptionSpec } from "../../providers/contract.ts";
+import { CaaError } from "../errors/index.ts";
 import { parseFlags } from "./go-flags.ts";
 
 const SPECS: readonly OptionSpec[] = [
@@ -62,4 +64,33 @@ test("a flag without its value is named", () => {
 test("help is asked for in Go's ways and the usual one", () => {
   for (const arg of ["-h", "-help", "--help"]) expect(parse("-vxlan-port", "1", arg).help).toBe(true);
   expect(parse().help).toBe(false);
+});
+
+test("any value arrives unchanged, in either form and after any other flag", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), fc.boolean(), (value, joined) => {
+      const args = joined ? [`--pods-dir=${value}`] : ["-pods-dir", value];
+      expect(values("-disable-tls", ...args, "-vxlan-port=1")).toEqual({
+        "disable-tls": ["true"],
+        "pods-dir": [value],
+        "vxlan-port": ["1"],
+      });
+    }),
+  );
+});
+
+test("whatever the command line is, it is read or refused in words", () => {
+  const word = fc.oneof(
+    fc.constantFrom("-", "--", "-pods-dir", "--tags=", "-disable-tls", "-x", "=", "--=", "-h"),
+    fc.string(),
+  );
+  fc.assert(
+    fc.property(fc.array(word), (args) => {
+      try {
+        parse(...args);
+      } catch (error) {
+        expect(error).toBeInstanceOf(CaaError);
+      }
+    }),
+  );
 });

@@ -12,13 +12,16 @@ const refuse = (expected: string): Refusal => ({ ok: false, expected });
 const WHOLE_NUMBER = "a whole number such as 30";
 const DURATION = "a Go duration such as 300ms, 90s, 5m or 1h30m";
 
+/** What Go's scanner skips (fmt/scan.go, isSpace) but for line feeds, which it refuses; then a number. */
+const GO_INT = /^[\t\v\f\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*([+-]?[0-9]+)/;
+
 /**
  * An int variable as Go reads it: fmt.Sscanf(text, "%d"), which takes the number that the text begins with and leaves the rest
  * (cloud-api-adaptor src/cloud-providers/util.go, IntWithEnv). What Sscanf refuses, Go silently ignored; we refuse it.
  */
 export function readEnvInt(text: string): Reading<number> {
-  const digits = /^[^\S\r\n]*([+-]?[0-9]+)/.exec(text)?.[1];
-  const value = Number(digits);
+  const digits = GO_INT.exec(text)?.[1];
+  const value = Number(digits) + 0; // "-0" is 0
   if (digits === undefined || !Number.isSafeInteger(value)) return refuse(WHOLE_NUMBER);
   if (/^[+-]?[0-9]+$/.test(text)) return { ok: true, value };
   return { ok: true, value, odd: `is read as ${value}, as the Go adaptor did; write ${value}` };
