@@ -18,10 +18,17 @@ const IMAGE = "docker.io/library/demo:latest";
 const BOOT_DELAY = "1500ms";
 
 const broken = process.env["DEMO_BREAK"] ?? "";
+/** `make demo PROVIDER=azure`: the same pod through the provider's real SDK and a fake of its cloud, which boots VMs in the machine room. */
+const PROVIDERS = ["mock", "azure"] as const;
+const provider = PROVIDERS.find((name) => name === (process.env["PROVIDER"] ?? "mock"));
 const report = new Report();
 
 if (broken !== "" && !BREAKS.some((name) => name === broken)) {
   console.error(`DEMO_BREAK=${broken} is not known; give ${BREAKS.join(", ")} or nothing`);
+  process.exit(2);
+}
+if (provider === undefined) {
+  console.error(`PROVIDER=${process.env["PROVIDER"]} is not known; give ${PROVIDERS.join(" or ")}`);
   process.exit(2);
 }
 if (isRoot && !isInside) process.exit(rerunInNamespaces(import.meta.filename, []));
@@ -32,7 +39,12 @@ async function demo(): Promise<number> {
   const before = { network: isRoot ? networkState() : [], processes: isRoot ? processes() : [] };
   let node: TestNode | undefined;
   try {
-    node = new TestNode({ root: isRoot, limit: 1, machineRoomFlags: [`-boot-delay=${BOOT_DELAY}`] });
+    node = new TestNode({
+      root: isRoot,
+      limit: 1,
+      provider: provider ?? "mock",
+      machineRoomFlags: [`-boot-delay=${BOOT_DELAY}`],
+    });
     await tour(node, before);
   } catch (error) {
     if (!(error instanceof Stop))
@@ -56,6 +68,11 @@ async function tour(node: TestNode, before: Before): Promise<void> {
   report.title(
     "A node with a machine room (the cloud), a shim-proxy (data plane) and an adaptor (control plane)",
   );
+  if (provider !== undefined && provider !== "mock") {
+    report.note(
+      `the adaptor uses provider ${provider} with its real SDK, over https, against a fake of that cloud`,
+    );
+  }
   if (!isRoot) {
     report.note(
       "not root: VMs are processes on loopback addresses, containers plain processes, and there is no tunnel",
@@ -196,6 +213,7 @@ async function tour(node: TestNode, before: Before): Promise<void> {
     must(left.length === 0, `left behind: ${left.join(", ")}`);
     await adaptor.kill("SIGTERM");
     await node.children.find((child) => child.name === "shim-proxy")?.kill("SIGTERM");
+    await node.endFakeCloud();
     await room.kill("SIGTERM");
     const sockets = filesBelow(node.runDir).filter((item) => item.startsWith("socket"));
     must(sockets.length === 0, `left behind: ${sockets.join(", ")}`);

@@ -1,9 +1,11 @@
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { PlayedShim } from "../shim/played-shim.ts";
 import { Child, ROOT } from "./child.ts";
+import { type FakeCloud, startFakeCloud } from "./fake-cloud.ts";
 
 const START_TIMEOUT_MS = 30_000;
 
@@ -20,6 +22,8 @@ export interface TestNodeOptions {
   readonly adaptorFlags?: readonly string[];
   readonly proxyFlags?: readonly string[];
   readonly machineRoomFlags?: readonly string[];
+  /** The cloud that the adaptor uses; `mock`, the machine room itself, unless a fake of another one is put before it. */
+  readonly provider?: "mock" | "azure" | "ibmcloud";
   /** Added to the guest's environment. */
   readonly guestEnv?: Readonly<Record<string, string>>;
 }
@@ -36,6 +40,7 @@ export class TestNode implements AsyncDisposable {
   readonly options: TestNodeOptions;
   readonly children: Child[] = [];
   #pods = 0;
+  #fakeCloud: FakeCloud | undefined;
 
   constructor(options: TestNodeOptions) {
     this.options = options;
@@ -66,6 +71,10 @@ export class TestNode implements AsyncDisposable {
     return join(this.runDir, "hypervisor.sock");
   }
 
+  get #provider(): string {
+    return this.options.provider ?? "mock";
+  }
+
   get #cloudSocket(): string {
     return join(this.dir, "cloud.sock");
   }
@@ -91,6 +100,12 @@ export class TestNode implements AsyncDisposable {
     ]);
     await this.#listening(child, this.#cloudSocket);
     if (this.options.root) this.#defaultRoute();
+    if (this.#provider !== "mock") {
+      this.#fakeCloud ??= await startFakeCloud(this.#provider, {
+        dir: this.dir,
+        machineRoom: this.#cloudSocket,
+      });
+    }
     return child;
   }
 
@@ -98,6 +113,15 @@ export class TestNode implements AsyncDisposable {
   #defaultRoute(): void {
     if (ip("route", "show", "default").trim() === "")
       ip("route", "add", "default", "via", "10.77.0.254", "dev", "ppmock0");
+  }
+
+  /** Ends the fake cloud, if there is one; its VMs go on in the machine room. */
+  async endFakeCloud(): Promise<void> {
+    const child = this.#fakeCloud?.process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
   }
 
   async startShimProxy(): Promise<Child> {
@@ -117,14 +141,18 @@ export class TestNode implements AsyncDisposable {
       `-socket=${this.hypervisorSocket}`,
       `-pods-dir=${this.podsDir}`,
       `-state-dir=${this.stateDir}`,
-      `-mock-cloud-socket=${this.#cloudSocket}`,
+      ...(this.#provider === "mock" ? [`-mock-cloud-socket=${this.#cloudSocket}`] : []),
       `-peerpods-limit-per-node=${this.options.limit ?? 10}`,
       "-shim-proxy=external",
       "-log-level=debug",
       ...(this.options.adaptorFlags ?? []),
       ...flags,
     ];
-    return this.#start("adaptor", ["mock", ...adaptorFlags], { CLUSTER_ID: "test-cluster", ...env });
+    return this.#start("adaptor", [this.#provider, ...adaptorFlags], {
+      CLUSTER_ID: "test-cluster",
+      ...this.#fakeCloud?.env,
+      ...env,
+    });
   }
 
   #start(name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
@@ -187,6 +215,7 @@ export class TestNode implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const last = (name: string): Child[] => this.children.filter((child) => child.name === name);
     for (const child of [...last("adaptor"), ...last("shim-proxy")]) await child.kill("SIGKILL");
+    await this.endFakeCloud();
     for (const child of last("mock-cloud")) await child.kill("SIGTERM");
     rmSync(this.dir, { recursive: true, force: true });
   }
