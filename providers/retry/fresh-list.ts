@@ -1,4 +1,4 @@
-import { cancelled } from "../../../src/errors/index.ts";
+import { cancelled } from "../../src/errors/index.ts";
 
 /**
  * A list that several callers share, and that for each of them was begun after it asked: callers that come while one is
