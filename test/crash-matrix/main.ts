@@ -106,9 +106,11 @@ function scenarios(recorded: readonly { life: Scenario["life"]; points: readonly
   );
 }
 
+/** `count` of the items, far apart and, for a prime stride, of every crash kind. */
 function spread<T>(items: readonly T[], count: number): T[] {
-  const step = Math.max(1, items.length / count);
-  return items.filter((_, n) => Math.floor(n / step) !== Math.floor((n - 1) / step)).slice(0, count);
+  const stride = 61;
+  const order = items.map((_, n) => (n * stride) % items.length);
+  return [...new Set(order)].slice(0, count).flatMap((at) => items[at] ?? []);
 }
 
 /** The journal's own list of what it writes, minus what was reached: a step that nobody can crash at is a gap. */
