@@ -353,6 +353,22 @@ test("a guest that never reports ready is an error of its own, and the VM can be
   expect(account.azure.resources()).toEqual([]);
 });
 
+test("a VM that was adopted and then finds no room is exchanged for one of another size", async () => {
+  const account = new FakeAccount({ full: { Standard_DC2as_v5: "later" } });
+  const provider = await account.provider();
+  account.azure.fault({ on: "create", kind: "lost" });
+  await provider.create(REQUEST, quiet());
+  expect(account.azure.world.vms.get(NAME)?.size).toBe("Standard_DC4as_v5");
+});
+
+test("a single pod at work stays below Azure's limits for one VM", async () => {
+  const account = new FakeAccount({ throttle: true, createMs: 8 * 60_000 });
+  const provider = await account.provider();
+  await provider.create(REQUEST, quiet());
+  await provider.delete({ name: NAME }, never());
+  expect(account.azure.throttled).toBe(0);
+});
+
 test("a start that takes too long is given up at our own deadline", async () => {
   const account = new FakeAccount({ createMs: 3_600_000 });
   const provider = await account.provider({ createTimeoutMs: 300_000 });

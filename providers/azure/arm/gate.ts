@@ -76,8 +76,9 @@ export function createGate(
         continue;
       }
       const waitMs = waitAfter(run, outcome, attempt);
-      if (waitMs === undefined) return settle(request, outcome);
-      if (deps.clock.monotonicMs() - startMs + waitMs > RETRY.budgetMs) return settle(request, outcome);
+      if (waitMs === undefined) return settle(deps.log, request, outcome);
+      if (deps.clock.monotonicMs() - startMs + waitMs > RETRY.budgetMs)
+        return settle(deps.log, request, outcome);
       deps.log.debug("Azure call is repeated", { step: kind, waitMs, status: outcome.response?.status ?? 0 });
       await pause(deps.clock, waitMs, run.caller);
     }
@@ -112,7 +113,7 @@ async function attemptOnce<Q extends GateRequest, A extends GateResponse>(
   const late = new AbortController();
   const stop = deps.clock.schedule(ANSWER_TIMEOUT_MS, () => late.abort());
   try {
-    token = await deps.tokens.get();
+    token = await unlessAborted(deps.tokens.get(), AbortSignal.any([caller, late.signal]));
     request.headers.set("Authorization", `Bearer ${token}`);
     request.abortSignal = AbortSignal.any([caller, late.signal]);
     deps.count(run.kind);
@@ -128,10 +129,34 @@ async function attemptOnce<Q extends GateRequest, A extends GateResponse>(
   }
 }
 
-function settle<A extends GateResponse>(request: GateRequest, outcome: Outcome<A>): A {
-  if (outcome.response === undefined) throw outcome.error;
-  if (outcome.response.status >= 400) Reflect.set(request, FAILED_ANSWER, outcome.response.bodyAsText ?? "");
-  return outcome.response;
+/** The token is fetched for all; one caller that gives up does not wait for it. */
+async function unlessAborted<T>(shared: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const leave = (): void => reject(signal.reason);
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await Promise.race([shared, promise]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+    shared.catch(() => undefined);
+  }
+}
+
+function settle<A extends GateResponse>(log: Log, request: GateRequest, outcome: Outcome<A>): A {
+  const { response } = outcome;
+  if (response === undefined) throw outcome.error;
+  if (response.status < 400) return response;
+  Reflect.set(request, FAILED_ANSWER, response.bodyAsText ?? "");
+  // What is not there is mostly looked for; the rest is what Azure's support asks for.
+  const level = response.status === 404 ? "debug" : "info";
+  log[level]("Azure refused a call", {
+    step: kindOf(request.method),
+    status: response.status,
+    path: new URL(request.url).pathname,
+    requestId: response.headers.get("x-ms-request-id") ?? "",
+    correlationId: response.headers.get("x-ms-correlation-request-id") ?? "",
+  });
+  return response;
 }
 
 /** How long to wait before the next try; undefined: no further try. */

@@ -40,6 +40,8 @@ export interface Credential {
   ): Promise<AccessToken | null>;
 }
 
+/** Longest wait for Entra. */
+const SIGN_IN_TIMEOUT_MS = 60_000;
 /** A token is replaced this long before it ends. */
 const EARLY_MS = 5 * 60_000;
 
@@ -84,7 +86,8 @@ export class TokenSource {
   async #fetch(): Promise<AccessToken> {
     this.#credential ??= this.#connect();
     try {
-      const token = await this.#credential.getToken(this.#scope);
+      const abortSignal = this.#clock.timeout(SIGN_IN_TIMEOUT_MS);
+      const token = await this.#credential.getToken(this.#scope, { abortSignal });
       if (!token) throw unauthorised("Entra gave no token for Azure Resource Manager");
       this.#current = token;
       return token;

@@ -41,6 +41,8 @@ export class FakeAzure {
   readonly #calls: ArmCall[] = [];
   readonly #tokens = new Map<string, number>();
   readonly #intercept: ArmIntercept | undefined;
+  /** Calls that were over Azure's limits. */
+  throttled = 0;
 
   constructor(deps: FakeAzureDeps) {
     this.world = new World(deps.clock, deps.booter ?? nullBooter(), {
@@ -180,6 +182,7 @@ export class FakeAzure {
     if (!this.world.settings.throttle) return;
     const waitMs = this.#buckets.waitMs(request, this.world.clock.monotonicMs());
     if (waitMs === 0) return;
+    this.throttled += 1;
     throw new ArmRefusal(
       429,
       "TooManyRequests",

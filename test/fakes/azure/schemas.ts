@@ -343,7 +343,7 @@ export const API_VERSIONS: Readonly<Record<string, readonly string[]>> = {
   "microsoft.compute/galleries": ["2025-12-03"],
   // Microsoft.Compute/Compute/stable/2021-07-01/skus.json
   "microsoft.compute/skus": ["2021-07-01"],
-  // Microsoft.Network/.../stable/2026-01-01/{virtualNetwork,networkInterface,publicIpAddress}.json
+  // specification/network/resource-manager/Microsoft.Network/stable/2026-01-01/{virtualNetwork,networkInterface,publicIpAddress}.json
   "microsoft.network/virtualnetworks": ["2026-01-01"],
   "microsoft.network/networkinterfaces": ["2026-01-01"],
   "microsoft.network/publicipaddresses": ["2026-01-01"],
