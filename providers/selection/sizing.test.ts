@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { applySizing, parseSizingPolicy } from "./sizing.ts";
+import { FakeAccount } from "../../test/fakes/azure/index.ts";
+import { never, quiet, testRequest } from "../azure/testing.ts";
+import { applySizing, parseSizingPolicy, withSizing } from "./sizing.ts";
 
 const asked = { machineType: "", vcpus: 3, memoryMiB: 4096, gpus: 1 };
 
@@ -35,4 +37,15 @@ describe("POD_VM_SIZING", () => {
     const explicit = { ...asked, machineType: "Standard_DC4as_v5" };
     expect(applySizing("aks", explicit)).toEqual(explicit);
   });
+});
+
+test("a provider with a policy is asked for larger VMs and is otherwise the same", async () => {
+  const account = new FakeAccount();
+  const provider = withSizing(await account.provider(), "aks");
+  const size = { machineType: "", vcpus: 2, memoryMiB: 8192, gpus: 0 };
+  await provider.create(testRequest({ size }), quiet());
+  expect(account.azure.world.vms.all().map((vm) => vm.size)).toEqual(["Standard_DC4as_v5"]);
+  expect(await provider.quota?.(never())).toBeGreaterThan(0);
+  await provider.delete({ name: testRequest().name }, never());
+  expect(account.azure.resources()).toEqual([]);
 });

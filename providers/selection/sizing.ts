@@ -1,5 +1,5 @@
 import { invalidConfig } from "../../src/errors/index.ts";
-import type { VmSize } from "../contract.ts";
+import type { Provider, VmSize } from "../contract.ts";
 
 /** Values of `POD_VM_SIZING`. */
 export const SIZING_POLICIES = ["upstream", "aks"] as const;
@@ -27,5 +27,31 @@ export function applySizing(policy: SizingPolicy, size: VmSize): VmSize {
     ...size,
     vcpus: AKS_BASE.vcpus + size.vcpus,
     memoryMiB: AKS_BASE.memoryMiB + size.memoryMiB,
+  };
+}
+
+/** The same provider, asked for VMs of the policy's size. */
+export function withSizing(provider: Provider, policy: SizingPolicy): Provider {
+  if (policy === "upstream") return provider;
+  return {
+    name: provider.name,
+    limits: provider.limits,
+    verify: (signal) => provider.verify(signal),
+    create: (request, options) =>
+      provider.create({ ...request, size: applySizing(policy, request.size) }, options),
+    get: (ref, signal) => provider.get(ref, signal),
+    delete: (ref, signal) => provider.delete(ref, signal),
+    list: (filter, signal) => provider.list(filter, signal),
+    ...optionalParts(provider),
+    close: () => provider.close(),
+  };
+}
+
+/** What a provider may lack must still be missing. */
+function optionalParts(provider: Provider): Pick<Provider, "updateUserData" | "console" | "quota"> {
+  return {
+    ...(provider.updateUserData && { updateUserData: provider.updateUserData.bind(provider) }),
+    ...(provider.console && { console: provider.console.bind(provider) }),
+    ...(provider.quota && { quota: provider.quota.bind(provider) }),
   };
 }
