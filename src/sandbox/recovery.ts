@@ -1,4 +1,4 @@
-import { describeError } from "../errors/index.ts";
+import { describeError, isCaaError } from "../errors/index.ts";
 import type { SandboxRecord } from "../journal/index.ts";
 import type { OwedStopNotice, ProxySnapshot } from "../shim-proxy/index.ts";
 import type { SandboxManager } from "./manager.ts";
@@ -97,8 +97,20 @@ async function replaceSocket(deps: SandboxDeps, id: string, signal: AbortSignal)
   }
 }
 
-/** Journals a stop that the proxy remembers, tells the proxy, and lets the stop run. */
-export async function settleOwedStop(parts: Parts, owed: OwedStopNotice, signal: AbortSignal): Promise<void> {
-  parts.manager.recordStop(owed.sandboxId);
+/**
+ * Journals a stop that the proxy remembers, tells the proxy, and lets the stop run. An id that no sandbox can have has
+ * nothing to stop: kept, it would come again at every attach.
+ */
+export async function settleOwedStop(
+  parts: Pick<Parts, "deps" | "manager">,
+  owed: OwedStopNotice,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    parts.manager.recordStop(owed.sandboxId);
+  } catch (error) {
+    if (!isCaaError(error, "invalid-request")) throw error;
+    parts.deps.log.warn("a stop of what is no sandbox is forgotten", { error: describeError(error) });
+  }
   await parts.deps.proxy.ackStop(owed.sandboxId, signal);
 }

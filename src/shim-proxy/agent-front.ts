@@ -6,6 +6,7 @@ import type { Event, PutLinkRequest, Volume } from "../gen/shimproxy/control.ts"
 import { AGENT_SOCKET_NAME, AgentSandbox, type AgentSandboxDeps } from "./agent-sandbox.ts";
 import { parseProfile } from "./control-validation.ts";
 import { checkSocketPath } from "./placed-socket.ts";
+import { checkId } from "./sandbox-id.ts";
 import { makeCredentials } from "./vm-dialler.ts";
 
 /** All sandboxes. Everything that comes over the control API is checked here. */
@@ -92,17 +93,6 @@ export class AgentFront {
   close(): void {
     for (const id of [...this.#sandboxes.keys()]) this.closeSandbox(id);
   }
-}
-
-/** CRI sandbox ids are 64 hex digits; tests and other runtimes use shorter names. Never a path. */
-const ID = /^[0-9A-Za-z][0-9A-Za-z_.-]{0,127}$/;
-
-/** Throws `invalid-request` for what cannot be a sandbox id. */
-export function checkId(id: string): void {
-  if (!ID.test(id))
-    throw invalidRequest(
-      `sandbox id ${JSON.stringify(id.slice(0, 200))} must be 1 to 128 letters, digits, "_", "." or "-", the first a letter or digit`,
-    );
 }
 
 function checkDir(id: string, dir: string): void {

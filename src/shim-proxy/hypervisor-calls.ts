@@ -1,5 +1,6 @@
 import { StopVMRequest } from "../gen/hypervisor/hypervisor.ts";
 import type { RequestEnvelope } from "../ttrpc/index.ts";
+import { isSandboxId } from "./sandbox-id.ts";
 
 /** A hypervisor call that was not answered yet. */
 export interface HypervisorCall {
@@ -23,16 +24,17 @@ export interface HypervisorCall {
 
 const SERVICE = "hypervisor.Hypervisor";
 const METHODS_WITH_ID: readonly string[] = ["CreateVM", "StartVM", "StopVM"];
-/** Longer ones are no sandbox ids (the CRI's have 64); they are passed on and not remembered. */
-const MAX_ID_BYTES = 256;
 
-/** The sandbox that a request is about, or "". */
+/**
+ * The sandbox that a request is about, or "". A text that can be no sandbox's id is passed on for the control plane to refuse,
+ * and not remembered: a stop of it could never be acknowledged.
+ */
 export function sandboxIdOf(request: RequestEnvelope): string {
   if (request.service !== SERVICE || !METHODS_WITH_ID.includes(request.method)) return "";
   try {
     // The id is field 1 of all three messages.
     const { id } = StopVMRequest.decode(request.payload);
-    return Buffer.byteLength(id) <= MAX_ID_BYTES ? id : "";
+    return isSandboxId(id) ? id : "";
   } catch {
     return "";
   }

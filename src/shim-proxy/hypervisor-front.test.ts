@@ -95,6 +95,14 @@ describe("while a control plane is attached", () => {
     );
   });
 
+  test("a StopVM of what can be no sandbox is passed on and never owed", async () => {
+    const owner = await attach();
+    owner.handlers.set("StopVM", (asked) => asked.fail(3, "no sandbox id"));
+    for (const id of ["", "../../etc", "a\0b", "a b", "x".repeat(129)])
+      await expect(bench.call("StopVM", stopVm(id))).rejects.toMatchObject({ code: 3 });
+    expect((await attach(2)).snapshot.owedStops).toEqual([]);
+  });
+
   test("a StopVM answered with an error stays owed, one answered OK does not", async () => {
     const owner = await attach();
     owner.handlers.set("StopVM", (asked) =>
