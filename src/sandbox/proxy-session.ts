@@ -1,4 +1,4 @@
-import { describeError, unavailable } from "../errors/index.ts";
+import { describeError, isCaaError, unavailable } from "../errors/index.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import {
   type LinkTarget,
@@ -10,6 +10,8 @@ import {
 
 /** Pause before the proxy is looked for again, milliseconds. */
 const RETRY_MS = 100;
+/** Pause after a proxy refused us or recovery failed, milliseconds: a person has to act. */
+const RECOVERY_RETRY_MS = 2000;
 /** How long one attempt to reach the proxy may take, milliseconds. */
 const CONNECT_TIMEOUT_MS = 1000;
 
@@ -57,7 +59,7 @@ export class ProxySession implements ShimProxyControl {
     this.#options = options;
   }
 
-  /** Attaches, and again whenever the proxy was lost, until aborted. Rejects when a later owner has attached. */
+  /** Attaches, and again whenever the proxy was lost, until aborted. */
   async run(handlers: ProxySessionHandlers, signal: AbortSignal): Promise<void> {
     const cancelAbsent = this.#clock.schedule(this.#options.waitMs, handlers.onAbsent);
     try {
@@ -66,13 +68,21 @@ export class ProxySession implements ShimProxyControl {
           await this.#attachOnce(handlers, cancelAbsent, signal);
         } catch (error) {
           if (signal.aborted) break;
-          this.#log.debug("no shim-proxy is attached", { error: describeError(error) });
-          await this.#clock.sleep(RETRY_MS, signal);
+          await this.#pauseAfter(error, signal);
         }
       }
     } finally {
       cancelAbsent();
     }
+  }
+
+  /** A proxy that is not there yet is no news; anything else keeps this node from being served. */
+  async #pauseAfter(error: unknown, signal: AbortSignal): Promise<void> {
+    const fields = { error: describeError(error) };
+    const isAbsent = isCaaError(error, "unavailable");
+    if (isAbsent) this.#log.debug("no shim-proxy is attached", fields);
+    else this.#log.error("calls are not served: attaching and recovering failed and is tried again", fields);
+    await this.#clock.sleep(isAbsent ? RETRY_MS : RECOVERY_RETRY_MS, signal);
   }
 
   /** Resolves when an attachment that was made has ended. */
@@ -109,13 +119,23 @@ export class ProxySession implements ShimProxyControl {
         instanceId: snapshot.instanceId,
         version: snapshot.programVersion,
       });
-      await handlers.onAttached(snapshot, signal);
+      await this.#recover(client, () => handlers.onAttached(snapshot, signal));
       for (const event of early) handlers.onEvent(event);
       early = undefined;
       await lost.promise;
     } finally {
       signal.removeEventListener("abort", onAbort);
       if (!signal.aborted || this.#client !== client) this.#drop(client);
+    }
+  }
+
+  /** Says good-bye when it fails: no call is to blame, and the proxy must not count it as a death under one. */
+  async #recover(client: ShimProxyClient, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      await client.release(this.#clock.timeout(CONNECT_TIMEOUT_MS)).catch(() => undefined); // It may be gone itself.
+      throw error;
     }
   }
 
