@@ -1,5 +1,5 @@
 import { describeError, unavailable } from "../errors/index.ts";
-import type { ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
+import type { OwedStopNotice, ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
 import { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import type { ProxySession } from "./proxy-session.ts";
@@ -11,6 +11,8 @@ import { checkVmsForever } from "./vm-check.ts";
 
 /** How long tombstones of stopped sandboxes are kept. */
 const STOP_MEMORY_MS = 24 * 60 * 60 * 1000;
+/** Pause before a stop that could not be recorded is tried again. */
+const OWED_STOP_RETRY_MS = 10_000;
 
 export interface NodeState {
   /** The kernel's boot id now. */
@@ -134,13 +136,7 @@ export class ControlPlane {
         this.#manager.callerLeft(event.sandboxId, event.method);
         return;
       case "owed-stop":
-        void settleOwedStop(
-          { deps: this.#deps, manager: this.#manager, watch: this.#watch },
-          event,
-          this.#ending.signal,
-        ).catch((error: unknown) =>
-          log.error("an owed stop could not be recorded", { ...fields, error: describeError(error) }),
-        );
+        this.#untilEnd("settling an owed stop", this.#settleForSure(event));
         return;
       case "shim-connections":
         if (event.open > 0) this.#watch.trust(event.sandboxId);
@@ -160,6 +156,23 @@ export class ControlPlane {
           detail: event.detail,
         });
         return;
+    }
+  }
+
+  /** The proxy tells of an owed stop once; a full disk must not lose it. */
+  async #settleForSure(owed: OwedStopNotice): Promise<void> {
+    const parts = { deps: this.#deps, manager: this.#manager };
+    for (;;) {
+      try {
+        return await settleOwedStop(parts, owed, this.#ending.signal);
+      } catch (error) {
+        this.#ending.signal.throwIfAborted();
+        this.#deps.log.error("an owed stop could not be recorded and is tried again", {
+          sandboxId: owed.sandboxId,
+          error: describeError(error),
+        });
+        await this.#deps.clock.sleep(OWED_STOP_RETRY_MS, this.#ending.signal);
+      }
     }
   }
 

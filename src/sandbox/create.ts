@@ -53,7 +53,7 @@ async function reserveSlot(
   signal: AbortSignal,
 ): Promise<SandboxRecord> {
   const { clock, config, journal } = deps;
-  const waitUntilMs = clock.monotonicMs() + config.limitWaitMs;
+  let waited = config.limitWaitMs <= 0;
   const look = (): SandboxRecord | undefined => {
     const known = journal.sandbox(request.sandboxId);
     if (known !== undefined) return known;
@@ -73,13 +73,16 @@ async function reserveSlot(
       );
     }
     if (outcome.outcome === "reserved") return journal.sandbox(request.sandboxId);
-    const mayWait = outcome.usage.deleting > 0 && clock.monotonicMs() < waitUntilMs;
-    if (mayWait) return undefined;
+    if (outcome.usage.deleting > 0 && !waited) return undefined;
     throw limitReached(limitText(config.limit, outcome.usage.used, outcome.usage.deleting));
   };
   const first = look();
   if (first !== undefined) return first;
-  const wake = clock.schedule(config.limitWaitMs, () => slots.notify());
+  // Not by comparing times: a timer may fire a little early, and nothing would look again.
+  const wake = clock.schedule(config.limitWaitMs, () => {
+    waited = true;
+    slots.notify();
+  });
   try {
     return await slots.until(look, signal);
   } finally {

@@ -36,6 +36,20 @@ describe("a sandbox without its shim", () => {
     expect(node.journal.sandbox("s1")?.phase).toBe("running");
   });
 
+  test("is stopped as soon as the journal can be written again", async () => {
+    using node = await withRunningPod();
+    const readOnly = (on: boolean): void =>
+      node.journal.withDatabase((db) => db.exec(`PRAGMA query_only = ${on ? "ON" : "OFF"}`));
+    const watch = new ShimWatch(node.deps, node.manager);
+    watch.suspect("s1", "connections closed");
+    readOnly(true);
+    await node.clock.advance(120_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+    readOnly(false);
+    await node.clock.advance(10_000);
+    expect(node.residue()).toEqual([]);
+  });
+
   test("is stopped only when the runtime agrees, and a runtime that does not answer agrees to nothing", async () => {
     using node = await withRunningPod();
     let answer: () => Map<string, RuntimeSandboxState> = () => new Map([["s1", "ready"]]);

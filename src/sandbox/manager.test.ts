@@ -106,6 +106,20 @@ describe("a pod's life", () => {
     expect(node.cloud.vms.size).toBe(0);
   });
 
+  test("a StartVM that an earlier control plane began is undone when its shim leaves before it is asked again", async () => {
+    using node = new FakeSandboxes();
+    await node.manager.create(node.request("s1"), never);
+    node.cloud.hold("create-after");
+    node.manager.start("s1", never).catch(() => undefined);
+    await settle();
+    await node.restart();
+    expect(node.journal.sandbox("s1")?.phase).toBe("starting");
+    node.manager.callerLeft("s1", "StartVM");
+    await settle();
+    expect(node.cloud.vms.size).toBe(0);
+    await expect(node.manager.start("s1", never)).rejects.toMatchObject({ code: 1 });
+  });
+
   test("a caller that stops waiting changes nothing", async () => {
     using node = new FakeSandboxes();
     await node.manager.create(node.request("s1"), never);
@@ -184,6 +198,20 @@ describe("PEERPODS_LIMIT_PER_NODE", () => {
       code: 8,
       message: expect.stringContaining("being deleted"),
     });
+    await node.manager.shutDown();
+  });
+
+  test("the wait for a slot ends although the timer fires a little early", async () => {
+    using node = new FakeSandboxes({ limit: 1 });
+    await running(node, "s1");
+    node.cloud.hold("delete");
+    void node.manager.stop("s1", never).catch(() => undefined);
+    const schedule = node.clock.schedule.bind(node.clock);
+    node.clock.schedule = (ms, fn) => schedule(ms - 1, fn);
+    const create = node.manager.create(node.request("s2"), never);
+    create.catch(() => undefined);
+    await node.clock.advance(29_999);
+    await expect(create).rejects.toMatchObject({ code: 8 });
     await node.manager.shutDown();
   });
 

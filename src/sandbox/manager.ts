@@ -247,10 +247,13 @@ export class SandboxManager {
   /** The shim left while this call was unanswered: a create or start that nobody waits for is undone. */
   callerLeft(id: string, method: string): void {
     const activity = this.#activities.get(id);
-    if (method === "CreateVM")
-      activity?.create?.abort(cancelled(`the shim left during CreateVM of sandbox ${id}`));
-    if (method === "StartVM")
-      activity?.start?.abort(cancelled(`the shim left during StartVM of sandbox ${id}`));
+    const reason = `the shim left during ${method} of sandbox ${id}`;
+    const record = this.#deps.journal.sandbox(id);
+    if (method === "CreateVM" && activity?.create !== undefined) activity.create.abort(cancelled(reason));
+    else if (method === "StartVM" && activity?.start !== undefined) activity.start.abort(cancelled(reason));
+    // An earlier control plane's work: the call was to be asked again, and now nobody will.
+    else if (method === "CreateVM" && record?.phase === "creating") this.undo(record, reason);
+    else if (method === "StartVM" && record?.phase === "starting") this.undo(record, reason);
   }
 
   /** Resolves with the VM's id of the newest sandbox of that pod. Rejects with `not-found` if there is none and `wait` is false. */

@@ -5,6 +5,8 @@ import { SharedTask } from "./shared-task.ts";
 
 /** How often the container runtime is asked about a sandbox whose shim is gone. */
 const RUNTIME_POLL_MS = 5000;
+/** Pause before a stop that could not be recorded is tried again. */
+const STOP_RETRY_MS = 10_000;
 
 type Deps = Pick<SandboxDeps, "clock" | "log" | "runtime" | "config">;
 
@@ -45,7 +47,24 @@ export class ShimWatch {
     if (runtime === undefined) await clock.sleep(config.orphanGraceMs, signal);
     else await this.#untilRuntimeAgrees(id, signal);
     log.warn("stopping a sandbox that has no shim any more", { sandboxId: id, reason });
-    await this.#manager.stop(id, this.#manager.closing);
+    await this.#stopForSure(id);
+  }
+
+  /** Nobody else will ask for this stop again: a journal that cannot be written now must not lose it. */
+  async #stopForSure(id: string): Promise<void> {
+    const { closing } = this.#manager;
+    for (;;) {
+      try {
+        return await this.#manager.stop(id, closing);
+      } catch (error) {
+        closing.throwIfAborted();
+        this.#deps.log.error("a sandbox that has no shim any more could not be stopped and is tried again", {
+          sandboxId: id,
+          error: describeError(error),
+        });
+        await this.#deps.clock.sleep(STOP_RETRY_MS, closing);
+      }
+    }
   }
 
   /** A runtime that does not answer agrees to nothing. */
