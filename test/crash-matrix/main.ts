@@ -127,6 +127,7 @@ async function selfTest(node: MatrixNode): Promise<number> {
     crash: "control-plane",
     sabotage: true,
   };
+  node.cleanTimeoutMs = 10_000;
   try {
     await play(node, scenario);
   } catch (error) {

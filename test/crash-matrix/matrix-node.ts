@@ -34,6 +34,8 @@ export class MatrixNode implements AsyncDisposable {
   #boots = 0;
   #baseline: readonly string[] = [];
   proxy: Child | undefined;
+  /** How long what is left behind may take to go. */
+  cleanTimeoutMs: number = CLEAN_TIMEOUT_MS;
 
   constructor(root: boolean, options: Omit<TestNodeOptions, "root"> = {}) {
     this.node = new TestNode({ root, limit: 2, ...options });
@@ -140,7 +142,7 @@ export class MatrixNode implements AsyncDisposable {
         last = await this.residue();
         return last.length === 0 ? true : undefined;
       },
-      CLEAN_TIMEOUT_MS,
+      this.cleanTimeoutMs,
       () => `left behind: ${last.join("; ")}`,
     );
   }

@@ -103,13 +103,14 @@ function readFrom(address: string, port: number): Promise<string> {
   });
 }
 
-/** nc in the pod needs a moment until it listens. */
+/** Until nc in the pod listens, the connection is refused; anything else is an outcome. */
 async function retry<T>(attempt: () => Promise<T>): Promise<T> {
   for (let n = 1; ; n++) {
     try {
       return await attempt();
     } catch (error) {
-      if (n >= 20) throw error;
+      const refused = error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
+      if (!refused || n >= 200) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
