@@ -1,0 +1,22 @@
+import type { Case } from "./case.ts";
+import { CLOUD_CASES } from "./cloud-cases.ts";
+import { CONTROL_PLANE_CASES } from "./control-plane-cases.ts";
+import { DAMAGE_CASES } from "./damage-cases.ts";
+import { LINK_CASES } from "./link-cases.ts";
+import { SHUTDOWN_CASES } from "./shutdown-cases.ts";
+
+const GROUPS: Readonly<Record<string, readonly Case[]>> = {
+  "control-plane": CONTROL_PLANE_CASES,
+  shutdown: SHUTDOWN_CASES,
+  links: LINK_CASES,
+  cloud: CLOUD_CASES,
+  damage: DAMAGE_CASES,
+};
+
+/** The cases of a group. Throws for an unknown one. */
+export function groupOf(name: string): readonly Case[] {
+  const cases = GROUPS[name];
+  if (cases === undefined)
+    throw new Error(`group ${name} is not known; give ${Object.keys(GROUPS).join(", ")}`);
+  return cases;
+}
