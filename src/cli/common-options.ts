@@ -1,4 +1,5 @@
 import type { OptionSpec } from "../../providers/contract.ts";
+import { SIZING_POLICIES } from "../../providers/selection/index.ts";
 import {
   absolutePath,
   cidr,
@@ -71,6 +72,14 @@ const POD_VM: OptionGroup = {
       env: "INITDATA",
       kind: "string",
       help: "initdata of pods that bring none, as base64(gzip(TOML)) or TOML; a pod's annotation wins over it",
+    },
+    {
+      flag: "pod-vm-sizing",
+      env: "POD_VM_SIZING",
+      kind: "string",
+      default: "upstream",
+      help: "upstream: the VM has what the webhook computed; aks: 1 vCPU and 2 GB on top of the containers' limits, as AKS Pod Sandboxing",
+      validate: oneOf(SIZING_POLICIES),
     },
     {
       flag: "enable-scratch-space",

@@ -43,7 +43,13 @@ test("without any setting the Go adaptor's defaults hold", () => {
       bootIdFile: "/proc/sys/kernel/random/boot_id",
     },
     shimProxy: "auto",
-    podVm: { pauseImage: "", forwarderPort: 15150, initdata: "", enableScratchSpace: false },
+    podVm: {
+      pauseImage: "",
+      forwarderPort: 15150,
+      initdata: "",
+      enableScratchSpace: false,
+      sizing: "upstream",
+    },
     tls: {
       mode: "on",
       profile: { minVersion: "", cipherSuites: [] },
@@ -122,6 +128,7 @@ test("every variable of peer-pods-cm reaches its place", () => {
     forwarderPort: 1515,
     initdata: "H4sI",
     enableScratchSpace: true,
+    sizing: "upstream",
   });
   expect(read.network).toMatchObject({ vxlanPort: 8472, externalNetworkViaPodVm: true });
   expect(read.network.podSubnetCidrs).toEqual(["10.0.0.0/8", "fd00::/64"]);

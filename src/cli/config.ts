@@ -1,5 +1,6 @@
 import { dirname, join, resolve } from "node:path";
 import type { OptionReader, OptionSpec, ProviderModule } from "../../providers/contract.ts";
+import { parseSizingPolicy, type SizingPolicy } from "../../providers/selection/index.ts";
 import { describeError, internal, invalidConfig } from "../errors/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../platform/index.ts";
 import { DEFAULT_TLS_PROFILE, parseTlsProfile, type TlsProfile, tlsProfileWarnings } from "../tls/index.ts";
@@ -98,6 +99,7 @@ export interface PodVmConfig {
   /** As given, without surrounding white space; "": none. Not yet checked: src/user-data does. */
   readonly initdata: string;
   readonly enableScratchSpace: boolean;
+  readonly sizing: SizingPolicy;
 }
 
 /** All that an operator told one adaptor, checked. */
@@ -180,6 +182,7 @@ export function readAdaptorConfig(
       forwarderPort: Number(options.string("forwarder-port")),
       initdata: options.string("initdata").trim(),
       enableScratchSpace: options.bool("enable-scratch-space"),
+      sizing: parseSizingPolicy(options.string("pod-vm-sizing")),
     },
     tls,
     network: readNetwork(options),

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
+import { withSizing } from "../../providers/selection/index.ts";
 import { describeError, invalidConfig, unsupported } from "../errors/index.ts";
 import { Journal, type OwnerLock, takeOwnerLock } from "../journal/index.ts";
 import { type ContainerRuntime, containerRuntime } from "../kubernetes/index.ts";
@@ -49,9 +50,12 @@ export async function runAdaptor(config: AdaptorConfig, module: ProviderModule):
   const sandboxConfig = sandboxConfigOf(config);
   const points = crashPoints(process.env);
   const networking = chooseNetworking(config, log, points);
-  const provider = await module.create(
-    { clock, exec: systemExec, log: log.child({ provider: module.name }), owner: sandboxConfig.owner },
-    config.providerOptions,
+  const provider = withSizing(
+    await module.create(
+      { clock, exec: systemExec, log: log.child({ provider: module.name }), owner: sandboxConfig.owner },
+      config.providerOptions,
+    ),
+    config.podVm.sizing,
   );
   try {
     if (config.verifyCloudConfig && !(await verifies(provider, log, stop))) return 1;
