@@ -193,7 +193,7 @@ const resetLink: Case = {
     withCounter(node, "reset", async (_, counter) => {
       const [vm] = await node.room.vms();
       const address = vm?.addresses[0] ?? "";
-      const rounds = 10;
+      const rounds = 100;
       for (let round = 0; round < rounds; round++) {
         const { stdout } = await node.exec.run(["ss", "-K", "-n", "dst", address, "dport", "=", ":15150"]);
         check(stdout.includes(":15150"), () => `ss -K closed no connection to ${address}`);
