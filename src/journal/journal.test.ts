@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -113,6 +113,21 @@ describe("the journal", () => {
     limit(1_000_000);
     journal.recordStop("s1");
     expect(journal.isStopped("s1")).toBe(true);
+    journal.close();
+  });
+
+  test("begins nothing new once its file was deleted or replaced, and still lets things end", () => {
+    const journal = open();
+    fill(journal, "s1");
+    renameSync(path(), `${path()}.away`);
+    const refused = expect.objectContaining({ code: 15, message: expect.stringContaining("deleted") });
+    expect(() => fill(journal, "s2")).toThrow(refused);
+    writeFileSync(path(), "");
+    expect(() => fill(journal, "s2")).toThrow(refused);
+    journal.recordStop("s1");
+    expect(journal.sandbox("s1")?.phase).toBe("stopping");
+    renameSync(`${path()}.away`, path());
+    fill(journal, "s2");
     journal.close();
   });
 

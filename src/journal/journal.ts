@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { isCaaError, journalFailed } from "../errors/index.ts";
@@ -23,6 +23,12 @@ import { migrate } from "./schema.ts";
 /** VXLAN ids are 24 bits (RFC 7348). */
 const MAX_VXLAN_ID = 2 ** 24 - 1;
 
+/** Tells one file from another that has taken its place; "" when there is none. */
+function fileAt(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? "" : `${stat.dev}:${stat.ino}`;
+}
+
 /**
  * What the adaptor has begun, on disk before it is done. SQLite, WAL, synchronous FULL: what a method has returned
  * from survives a power cut. Every method throws a `journal` error when the disk or the file fails.
@@ -31,11 +37,13 @@ export class Journal {
   readonly #db: DatabaseSync;
   readonly #clock: Clock;
   readonly #hook: JournalHook;
+  readonly #file: string;
   readonly path: string;
 
   private constructor(db: DatabaseSync, path: string, options: JournalOptions) {
     this.#db = db;
     this.path = path;
+    this.#file = fileAt(path);
     this.#clock = options.clock;
     this.#hook = options.hook ?? (() => undefined);
   }
@@ -101,6 +109,17 @@ export class Journal {
     this.#run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value);
   }
 
+  /**
+   * Before anything new is begun: SQLite goes on writing to a file that was deleted or moved, and no later control plane
+   * would ever read of what is begun here.
+   */
+  #mustBeInPlace(): void {
+    if (fileAt(this.path) === this.#file) return;
+    throw journalFailed(
+      `the journal ${this.path} was deleted, moved or replaced while it was in use; no new VM is made, running pods go on. Put it back if you moved it; else drain the node and restart the adaptor, which begins a new one`,
+    );
+  }
+
   // ---- CreateVM ---------------------------------------------------------------------------------------------
 
   usage(): Usage {
@@ -113,6 +132,7 @@ export class Journal {
 
   /** Takes a slot, a VXLAN id and the VM's name for a new sandbox, all or nothing. */
   reserve(r: Reservation): ReserveOutcome {
+    this.#mustBeInPlace();
     return this.#write("reserve", () => {
       const usage = this.usage();
       if (r.limit >= 0 && usage.used >= r.limit) return { outcome: "full", usage };
@@ -163,6 +183,7 @@ export class Journal {
     id: string,
     vm: { readonly name: string; readonly provider: string; readonly tags: Readonly<Record<string, string>> },
   ): void {
+    this.#mustBeInPlace();
     this.#write("begin-start", () => {
       const now = this.#clock.wallMs();
       this.#run(
