@@ -158,7 +158,7 @@ async function embedsProxy(term: Term): Promise<boolean> {
   const { config, clock } = term;
   if (config.shimProxy !== "auto") return config.shimProxy === "embedded";
   if (config.node.inKubernetes) return false;
-  return !(await proxyAnswers(config.paths.proxySocket, clock));
+  return !existsSync(config.paths.proxySocket) || !(await proxyAnswers(config.paths.proxySocket, clock));
 }
 
 /** The pods of an embedded proxy end with this process: good for a trial, not for a node. */
