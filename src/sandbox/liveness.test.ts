@@ -69,7 +69,7 @@ describe("a sandbox without its shim", () => {
   });
 });
 
-describe("the VM of a running sandbox", () => {
+describe("the VM of a sandbox", () => {
   test("that the cloud no longer knows is told to the shim-proxy, with the reason", async () => {
     using node = await withRunningPod();
     await checkVms(node.deps, never);
@@ -85,6 +85,22 @@ describe("the VM of a running sandbox", () => {
       node.cloud.vms.set(vm.name, { ...vm, lifecycle: "stopped", detail: "host failed" });
     await checkVms(node.deps, never);
     expect(node.proxy.failedLinks.get("s1")).toContain("host failed");
+  });
+
+  test("is told already while StartVM waits for its agent", async () => {
+    using node = new FakeSandboxes();
+    await node.manager.create(node.request("s1"), never);
+    const dialled = Promise.withResolvers<void>();
+    node.proxy.putLink = () => dialled.promise;
+    const start = node.manager.start("s1", never);
+    await settle();
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.size).toBe(0);
+    node.cloud.vms.clear();
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.get("s1")).toContain("no longer exists");
+    dialled.resolve();
+    await start;
   });
 
   test("is not given up by a list that lacks it while a second look finds it", async () => {

@@ -66,6 +66,27 @@ describe("a pod's life", () => {
     expect(node.residue()).toEqual([]);
   });
 
+  test("a failed StartVM's cleaning and its StopVM remove the tunnel together, not one against the other", async () => {
+    using node = new FakeSandboxes();
+    await node.manager.create(node.request("s1"), never);
+    node.node.failNextTunnel(networkFailed("the netns /run/netns/s1 is gone"));
+    const removing = Promise.withResolvers<void>();
+    let removals = 0;
+    const tearDown = node.node.tearDown.bind(node.node);
+    node.node.tearDown = async (plan) => {
+      removals++;
+      await removing.promise;
+      await tearDown(plan);
+    };
+    await expect(node.manager.start("s1", never)).rejects.toThrow(/netns/);
+    const stop = node.manager.stop("s1", never);
+    await settle();
+    removing.resolve();
+    await stop;
+    expect(removals).toBe(1);
+    expect(node.residue()).toEqual([]);
+  });
+
   test("StartVM of what CreateVM never made is refused as not found", async () => {
     using node = new FakeSandboxes();
     await expect(node.manager.start("s9", never)).rejects.toMatchObject({ code: 5 });

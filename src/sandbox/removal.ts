@@ -1,5 +1,6 @@
 import { describeError } from "../errors/index.ts";
 import type { SandboxDeps } from "./ports.ts";
+import { SharedTask } from "./shared-task.ts";
 import type { VmDeleter } from "./vm-deleter.ts";
 
 const RETRY_FIRST_PAUSE_MS = 500;
@@ -10,6 +11,7 @@ export class Removal {
   readonly #deps: SandboxDeps;
   readonly #deleter: VmDeleter;
   readonly #shutdown: AbortSignal;
+  readonly #tunnels = new Map<string, SharedTask<void>>();
 
   constructor(deps: SandboxDeps, deleter: VmDeleter, shutdown: AbortSignal) {
     this.#deps = deps;
@@ -53,7 +55,17 @@ export class Removal {
     if (vm !== undefined) await this.#deleter.delete(vm.name, vm.vmId);
   }
 
-  async #tearDownTunnel(id: string): Promise<void> {
+  /** One at a time: the cleaning after a failed start and its StopVM would get in each other's way. */
+  #tearDownTunnel(id: string): Promise<void> {
+    const running = this.#tunnels.get(id);
+    if (running !== undefined) return running.join();
+    const task = new SharedTask(() => this.#tearDownTunnelNow(id));
+    this.#tunnels.set(id, task);
+    void task.settled().then(() => this.#tunnels.delete(id));
+    return task.join();
+  }
+
+  async #tearDownTunnelNow(id: string): Promise<void> {
     const { journal, networking } = this.#deps;
     const plan = journal.sandbox(id)?.tunnelJson;
     if (plan === undefined) return;

@@ -5,15 +5,19 @@ import type { SandboxDeps } from "./ports.ts";
 
 type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "proxy" | "config">;
 
-interface RunningVm {
+interface BootedVm {
   readonly sandbox: SandboxRecord;
   readonly vm: VmRecord;
 }
 
+/** From the VM's address on, a StartVM that waits for its agent included. */
+const isServed = (sandbox: SandboxRecord | undefined): boolean =>
+  sandbox?.phase === "running" || sandbox?.phase === "starting";
+
 const isUp = (vm: Vm | undefined): boolean => vm?.lifecycle === "running" || vm?.lifecycle === "creating";
 
 /**
- * Asks the cloud, every vmCheckIntervalMs, whether the VMs of running sandboxes are still there: one list for all of
+ * Asks the cloud, every vmCheckIntervalMs, whether the VMs of sandboxes are still there: one list for all of
  * them, and a second look at each that the list does not show as running. A VM that is gone is told to the shim-proxy, which
  * ends the pod at once instead of waiting for a link that cannot come back. Runs until aborted.
  */
@@ -33,19 +37,19 @@ export async function checkVmsForever(deps: Deps, signal: AbortSignal): Promise<
 
 /** One round. Throws what the provider throws. */
 export async function checkVms(deps: Deps, signal: AbortSignal): Promise<void> {
-  const running = runningVms(deps);
-  if (running.length === 0) return;
+  const booted = bootedVms(deps);
+  if (booted.length === 0) return;
   const listed = await listByName(deps, signal);
-  for (const { sandbox, vm } of running) {
+  for (const { sandbox, vm } of booted) {
     if (isUp(listed?.get(vm.name))) continue;
     const ref = vm.vmId === undefined ? { name: vm.name } : { name: vm.name, id: vm.vmId };
     const now = await deps.provider.get(ref, signal);
-    if (isUp(now) || deps.journal.sandbox(sandbox.id)?.phase !== "running") continue;
+    if (isUp(now) || !isServed(deps.journal.sandbox(sandbox.id))) continue;
     const reason =
       now === undefined
         ? `${deps.provider.name} says that VM ${vm.name} no longer exists`
         : `${deps.provider.name} says that VM ${vm.name} is ${now.lifecycle}${now.detail === undefined ? "" : ` (${now.detail})`}`;
-    deps.log.error("the VM of a running sandbox is gone; the pod is ended", {
+    deps.log.error("the VM of a sandbox is gone; the pod is ended", {
       sandboxId: sandbox.id,
       vmName: vm.name,
       reason,
@@ -54,13 +58,13 @@ export async function checkVms(deps: Deps, signal: AbortSignal): Promise<void> {
   }
 }
 
-function runningVms(deps: Deps): RunningVm[] {
+function bootedVms(deps: Deps): BootedVm[] {
   return deps.journal
     .sandboxes()
-    .filter((sandbox) => sandbox.phase === "running")
+    .filter(isServed)
     .flatMap((sandbox) => {
       const vm = deps.journal.vmOf(sandbox.id);
-      return vm === undefined ? [] : [{ sandbox, vm }];
+      return vm?.phase === "running" ? [{ sandbox, vm }] : [];
     });
 }
 
