@@ -1,4 +1,4 @@
-import { CaaError, isCaaError } from "../../src/errors/index.ts";
+import { CaaError } from "../../src/errors/index.ts";
 import type { Clock, Log } from "../../src/platform/index.ts";
 import type { OwnerIdentity } from "../contract.ts";
 import { FreshList, SharedPoll } from "../retry/index.ts";
@@ -58,7 +58,7 @@ export function makeFleet(api: IbmApi, clock: Clock, site: (signal: AbortSignal)
       return await api.instance(id, signal);
     } catch (error) {
       const failed = translate(error, signal);
-      if (isCaaError(failed, "gone")) return undefined;
+      if (failed.kind === "gone") return undefined;
       throw failed;
     }
   };

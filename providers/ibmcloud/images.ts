@@ -1,4 +1,4 @@
-import { invalidConfig, invalidRequest, isCaaError } from "../../src/errors/index.ts";
+import { invalidConfig, invalidRequest } from "../../src/errors/index.ts";
 import type { Clock, Log } from "../../src/platform/index.ts";
 import { type IbmApi, type Image, toCaaError, untilAborted } from "./api/index.ts";
 
@@ -126,7 +126,7 @@ export class ImageCatalogue {
       return readImage(await this.#api.image(id, new AbortController().signal), this.#seIds);
     } catch (error) {
       const failed = toCaaError(error, { what: `read image ${id}`, nowMs: this.#clock.wallMs() });
-      if (!isCaaError(failed, "gone")) throw failed;
+      if (failed.kind !== "gone") throw failed;
       this.#log.warn("an image does not exist and is left out", { step: "image", image: id });
       return undefined;
     }

@@ -1,4 +1,3 @@
-import { isCaaError } from "../../src/errors/index.ts";
 import type { Clock } from "../../src/platform/index.ts";
 import type { OfferedSize } from "../selection/index.ts";
 import {
@@ -75,20 +74,19 @@ export class ProfileCatalogue {
   async #fetch(): Promise<ReadonlyMap<string, IbmProfile>> {
     // Many may wait for it, so it is nobody's to cancel; each call in it has its own time limit.
     const unending = new AbortController().signal;
-    const found = await Promise.all(
-      this.#names.map(async (name) => {
-        try {
-          return readProfile(await this.#api.profile(name, unending));
-        } catch (error) {
-          const failed = toCaaError(error, { what: `read profile ${name}`, nowMs: this.#clock.wallMs() });
-          if (isCaaError(failed, "gone")) return undefined;
-          throw failed;
-        }
-      }),
-    );
-    this.#held = new Map(found.flatMap((profile) => (profile ? [[profile.name, profile]] : [])));
+    const found = new Map<string, IbmProfile>();
+    // One after the other: there is no hurry, and a throttled one holds the rest back.
+    for (const name of this.#names) {
+      try {
+        found.set(name, readProfile(await this.#api.profile(name, unending)));
+      } catch (error) {
+        const failed = toCaaError(error, { what: `read profile ${name}`, nowMs: this.#clock.wallMs() });
+        if (failed.kind !== "gone") throw failed;
+      }
+    }
+    this.#held = found;
     this.#loadedAtMs = this.#clock.monotonicMs();
-    return this.#held;
+    return found;
   }
 }
 

@@ -1,4 +1,4 @@
-import { type CaaError, invalidConfig, isCaaError } from "../../src/errors/index.ts";
+import { type CaaError, invalidConfig } from "../../src/errors/index.ts";
 import type { Clock, Log } from "../../src/platform/index.ts";
 import type { OwnerIdentity } from "../contract.ts";
 import { type IbmApi, toCaaError, untilAborted, vpcEndpoint, type Worker } from "./api/index.ts";
@@ -190,7 +190,7 @@ export class SiteFinder {
 
   #explain(error: unknown, what: string, signal: AbortSignal): CaaError {
     const failed = toCaaError(error, { what, nowMs: this.#deps.clock.wallMs(), signal });
-    if (!isCaaError(failed, "gone")) return failed;
+    if (failed.kind !== "gone") return failed;
     return invalidConfig(`${failed.message}: a cluster, subnet or host that is configured does not exist`, {
       cause: failed,
     });

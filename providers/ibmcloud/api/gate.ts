@@ -98,9 +98,10 @@ async function attemptOnce<T>(
   const late = new AbortController();
   const stop = deps.clock.schedule(ANSWER_TIMEOUT_MS, () => late.abort());
   try {
-    token = await untilAborted(deps.tokens.get(), caller);
+    const signal = AbortSignal.any([caller, late.signal]);
+    token = await untilAborted(deps.tokens.get(), signal);
     deps.count(run.call.kind);
-    return { done: true, value: await send(token, AbortSignal.any([caller, late.signal])) };
+    return { done: true, value: await send(token, signal) };
   } catch (error) {
     if (caller.aborted) throw cancelled("the caller gave up during a call to IBM", { cause: error });
     if (late.signal.aborted) {
