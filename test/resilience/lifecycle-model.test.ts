@@ -10,6 +10,7 @@ import {
   MODEL_IDS,
   ModelNode,
   podCommand,
+  type Restart,
   releaseCommand,
   restartCommand,
 } from "./lifecycle-model.ts";
@@ -26,11 +27,24 @@ const COMMANDS = [
   id.map((one) => callCommand("StopVM", one)),
   fc.nat(5).map(leaveCommand),
   fc.constantFrom(10, 1500, 30_000, 61_000, 600_000).map(advanceCommand),
-  fc.constant(undefined).map(restartCommand),
+  fc
+    .constantFrom<Restart>(
+      "control-plane",
+      "control-plane",
+      "and a shim",
+      "and the shim-proxy",
+      "and the node",
+    )
+    .map(restartCommand),
   fc.constantFrom<FailureKind>("create", "delete", "tunnel").map(failCommand),
   fc.constantFrom("create-before" as const, "create-after" as const, "delete" as const).map(holdCommand),
   fc.constant(undefined).map(releaseCommand),
 ];
+
+const commandsAndEnd = fc.tuple(
+  fc.commands(COMMANDS, { maxCommands: 40, size: "max" }),
+  fc.constantFrom("stops" as const, "reboot" as const),
+);
 
 test("no order of calls, failures, deaths and restarts doubles a VM, exceeds the limit, revives or leaves anything", {
   timeout: 10 * 60_000,
@@ -38,11 +52,11 @@ test("no order of calls, failures, deaths and restarts doubles a VM, exceeds the
   console.log(`model seed ${seed}, ${numRuns} runs`);
   let started = 0;
   await fc.assert(
-    fc.asyncProperty(fc.commands(COMMANDS, { maxCommands: 40, size: "max" }), async (commands) => {
+    fc.asyncProperty(commandsAndEnd, async ([commands, ending]) => {
       using node = new ModelNode();
       const model = { stopped: new Set<string>() };
       await fc.asyncModelRun(() => ({ model, real: node }), commands);
-      await node.end(model);
+      await node.end(model, ending);
       started += node.succeeded.StartVM;
     }),
     { seed, numRuns, interruptAfterTimeLimit: 5 * 60_000, markInterruptAsFailure: false },

@@ -13,6 +13,8 @@ export const MODEL_IDS = ["s0", "s1", "s2", "s3", "s4", "s5"] as const;
 const LONG_MS = 3_600_000;
 
 type Method = "CreateVM" | "StartVM" | "StopVM";
+/** What dies with a control plane. */
+export type Restart = "control-plane" | "and a shim" | "and the shim-proxy" | "and the node";
 type Gate = "create-before" | "create-after" | "delete";
 
 /** What must hold: the ids that were ever stopped. All else is read from the node. */
@@ -101,27 +103,32 @@ export class ModelNode implements Disposable {
     for (const open of this.#gates.splice(0)) open();
   }
 
-  /** The control plane ends; the next one recovers and is asked what is unanswered. */
-  async restart(): Promise<void> {
+  /** The control plane ends, and with it what `what` says; the next one recovers and is asked what is unanswered. */
+  async restart(what: Restart): Promise<void> {
     await this.node.restart();
-    const { deps, manager } = this.node;
+    const { deps, manager, proxy } = this.node;
     const pending = this.#pending();
+    const leaving = what === "control-plane" ? [] : what === "and a shim" ? pending.slice(0, 1) : pending;
+    for (const call of leaving) call.left = true;
+    const proxyLives = what === "control-plane" || what === "and a shim";
+    if (!proxyLives) proxy.sandboxes.clear();
     const snapshot: ProxySnapshot = {
       instanceId: "proxy",
       apiVersion: 1,
       programVersion: "test",
-      sandboxes: [...this.node.proxy.sandboxes].map(([id, dir]) => ({
-        id,
-        dir,
-        connections: { open: 1, ever: true },
-      })),
-      heldCalls: pending.map(({ id, method }) => ({ sandboxId: id, method, deaths: 0 })),
-      callersLeft: [],
-      owedStops: [],
+      sandboxes: [...proxy.sandboxes].map(([id, dir]) => ({ id, dir, connections: { open: 1, ever: true } })),
+      heldCalls: this.#pending().map(({ id, method }) => ({ sandboxId: id, method, deaths: 0 })),
+      callersLeft: proxyLives ? leaving.map(({ id, method }) => ({ sandboxId: id, method })) : [],
+      owedStops: proxyLives
+        ? leaving
+            .filter(({ method }) => method === "StopVM")
+            .map(({ id }) => ({ sandboxId: id, reason: "caller" as const }))
+        : [],
     };
+    const findings = { snapshot, sameBoot: what !== "and the node", sameProxy: proxyLives };
     const parts = { deps, manager, watch: new ShimWatch(deps, manager) };
-    await reconcile(parts, { snapshot, sameBoot: true, sameProxy: true }, new AbortController().signal);
-    for (const call of pending) this.#ask(call);
+    await reconcile(parts, findings, new AbortController().signal);
+    for (const call of this.#pending()) this.#ask(call);
     await settle();
   }
 
@@ -139,13 +146,15 @@ export class ModelNode implements Disposable {
     if (this.violations.length > 0) throw new Error(this.violations.join("; "));
   }
 
-  /** Stops every pod and throws when anything is left, or a call unanswered. */
-  async end(model: Model): Promise<void> {
+  /** Stops every pod, or reboots the node, and throws when anything is left, or a call unanswered. */
+  async end(model: Model, how: "stops" | "reboot"): Promise<void> {
     this.release();
-    for (const id of MODEL_IDS) {
-      model.stopped.add(id);
-      this.call("StopVM", id, model);
-    }
+    if (how === "reboot") await this.restart("and the node");
+    else
+      for (const id of MODEL_IDS) {
+        model.stopped.add(id);
+        this.call("StopVM", id, model);
+      }
     await this.node.clock.advance(LONG_MS);
     this.check();
     const left = this.node.residue();
@@ -194,7 +203,8 @@ export const leaveCommand = (n: number): Command =>
 export const advanceCommand = (ms: number): Command =>
   command(`${ms} ms pass`, (_, { node }) => node.clock.advance(ms));
 
-export const restartCommand = (): Command => command("restart", (_, node) => node.restart());
+export const restartCommand = (what: Restart): Command =>
+  command(`restart ${what}`, (_, node) => node.restart(what));
 
 export const holdCommand = (point: Gate): Command => command(`hold ${point}`, (_, node) => node.hold(point));
 
