@@ -24,6 +24,7 @@ import { DEFAULT_TLS_PROFILE, issueVmIdentity, loadCustomIdentity } from "../tls
 import { parseInitdata } from "../user-data/index.ts";
 import type { AdaptorConfig } from "./config.ts";
 import { crashPoints, type PointHook, withPoints } from "./crash-points.ts";
+import { DIRECT_VOLUMES_DIR, directVolumes } from "./direct-volumes.ts";
 import { serveFrames } from "./frame-server.ts";
 import { aborted, stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
@@ -136,6 +137,7 @@ async function runTerm(term: Term): Promise<void> {
     networking: term.networking,
     proxy: withPoints<ShimProxyControl>(session, "proxy", points),
     files: withPoints(sandboxFiles, "files", points),
+    directVolumes: () => directVolumes(DIRECT_VOLUMES_DIR),
     issueIdentity: (serverName) => issueVmIdentity({ serverName, nowMs: clock.wallMs() }),
     config: term.sandboxConfig,
   };

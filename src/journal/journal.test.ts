@@ -32,6 +32,7 @@ function fill(journal: Journal, id: string): void {
   journal.created(id, {
     podUid: "uid",
     networkJson: "{}",
+    volumesJson: "[]",
     serverName: "name",
     caPem: "ca",
     clientCertPem: "cert",

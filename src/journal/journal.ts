@@ -161,10 +161,11 @@ export class Journal {
   created(id: string, p: Preparation): void {
     this.#write("created", () =>
       this.#run(
-        `UPDATE sandboxes SET phase = 'created', pod_uid = ?, network_json = ?, server_name = ?, ca_pem = ?,
+        `UPDATE sandboxes SET phase = 'created', pod_uid = ?, network_json = ?, volumes_json = ?, server_name = ?, ca_pem = ?,
            client_cert_pem = ?, client_key_pem = ?, user_data = ?, changed_ms = ? WHERE id = ? AND phase = 'creating'`,
         p.podUid ?? null,
         p.networkJson,
+        p.volumesJson,
         p.serverName,
         p.caPem ?? null,
         p.clientCertPem ?? null,

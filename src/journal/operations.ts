@@ -26,6 +26,7 @@ export interface Reservation {
 export interface Preparation {
   readonly podUid: string | undefined;
   readonly networkJson: string;
+  readonly volumesJson: string;
   readonly serverName: string;
   readonly caPem: string | undefined;
   readonly clientCertPem: string | undefined;

@@ -43,6 +43,8 @@ export interface SandboxRecord {
   readonly vmName: string;
   readonly networkJson: string | undefined;
   readonly tunnelJson: string | undefined;
+  /** Direct-assigned volumes, as fixed at CreateVM. */
+  readonly volumesJson: string | undefined;
   readonly serverName: string | undefined;
   readonly caPem: string | undefined;
   readonly clientCertPem: string | undefined;
@@ -82,6 +84,7 @@ const sandboxRow = v.object({
   vm_name: v.string(),
   network_json: optionalText,
   tunnel_json: optionalText,
+  volumes_json: optionalText,
   server_name: optionalText,
   ca_pem: optionalText,
   client_cert_pem: optionalText,
@@ -141,6 +144,7 @@ export function decodeSandbox(row: Row): SandboxRecord {
     vmName: r.vm_name,
     networkJson: r.network_json ?? undefined,
     tunnelJson: r.tunnel_json ?? undefined,
+    volumesJson: r.volumes_json ?? undefined,
     serverName: r.server_name ?? undefined,
     caPem: r.ca_pem ?? undefined,
     clientCertPem: r.client_cert_pem ?? undefined,

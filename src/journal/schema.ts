@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { journalFailed } from "../errors/index.ts";
 
 /** The newest layout that this release writes. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 /** The oldest release layout that can still work with what this release writes (rollback by one release). */
 const OLDEST_READER = 1;
 
@@ -47,6 +47,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX vms_by_sandbox ON vms (sandbox_id);
   CREATE TABLE stops (sandbox_id TEXT PRIMARY KEY, stopped_ms INTEGER NOT NULL) STRICT;
   `,
+  "ALTER TABLE sandboxes ADD COLUMN volumes_json TEXT",
 ];
 
 const userVersion = (db: DatabaseSync): number =>

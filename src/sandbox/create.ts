@@ -1,5 +1,6 @@
 import { alreadyExists, limitReached, wrongState } from "../errors/index.ts";
 import type { SandboxRecord } from "../journal/index.ts";
+import type { VmVolume } from "../shim-proxy/index.ts";
 import type { VmIdentity } from "../tls/index.ts";
 import {
   apfJson,
@@ -14,6 +15,7 @@ import {
 import type { SandboxDeps } from "./ports.ts";
 import { agentSocketPath, type PodRequest } from "./request.ts";
 import type { Broadcast } from "./shared-task.ts";
+import { podVolumes } from "./volumes.ts";
 
 /** What the VM and we need to know each other; without `server` the VM's image brings its own certificate. */
 interface Credentials {
@@ -116,12 +118,30 @@ async function prepare(
   journal.created(request.sandboxId, {
     podUid,
     networkJson: facts,
+    volumesJson: JSON.stringify(volumesOf(deps, request, podUid)),
     serverName: credentials.serverName,
     caPem: credentials.client?.caPem,
     clientCertPem: credentials.client?.clientCertPem,
     clientKeyPem: credentials.client?.clientKeyPem.reveal(),
     userData,
   });
+}
+
+/** Without the pod's UID nothing tells whose volume is whose: none is better than another pod's. */
+function volumesOf(deps: SandboxDeps, request: PodRequest, podUid: string | undefined): readonly VmVolume[] {
+  const entries = deps.directVolumes();
+  if (entries.length === 0) return [];
+  if (podUid === undefined || podUid === "") {
+    deps.log.warn(
+      "the pod's UID is not known, so its direct-assigned volumes are not attached; set CRI_RUNTIME_ENDPOINT",
+      {
+        sandboxId: request.sandboxId,
+        pod: `${request.podNamespace}/${request.podName}`,
+      },
+    );
+    return [];
+  }
+  return podVolumes(entries, podUid);
 }
 
 /** Throws `too-large` when the cloud would not take it: before any VM is made. */

@@ -13,3 +13,4 @@ export type {
 export { ProxySession, type ProxySessionOptions, proxyAnswers } from "./proxy-session.ts";
 export { DEFAULT_REAPER, Reaper, type ReaperOptions } from "./reaper.ts";
 export { type PodRequest, parsePodRequest } from "./request.ts";
+export type { DirectVolumeEntry } from "./volumes.ts";

@@ -5,6 +5,7 @@ import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import type { VmIdentity } from "../tls/index.ts";
 import type { PodNetworkSpec } from "../user-data/index.ts";
 import type { SandboxConfig } from "./config.ts";
+import type { DirectVolumeEntry } from "./volumes.ts";
 
 /**
  * The pod's network as the lifecycle needs it; what is read and planned travels through the journal as text that only
@@ -49,6 +50,9 @@ export interface SandboxFiles {
   removeDir(path: string): void;
 }
 
+/** What CSI drivers have left for this node's pods. */
+export type DirectVolumes = () => readonly DirectVolumeEntry[];
+
 export interface SandboxDeps {
   readonly clock: Clock;
   readonly log: Log;
@@ -59,6 +63,7 @@ export interface SandboxDeps {
   /** Absent: no container runtime to ask. */
   readonly runtime?: Runtime;
   readonly files: SandboxFiles;
+  readonly directVolumes: DirectVolumes;
   readonly issueIdentity: (serverName: string) => Promise<VmIdentity>;
   readonly config: SandboxConfig;
 }

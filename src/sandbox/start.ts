@@ -4,6 +4,7 @@ import type { SandboxRecord, VmRecord } from "../journal/index.ts";
 import type { LinkTarget } from "../shim-proxy/index.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { type PodRequest, parseJournaledRequest } from "./request.ts";
+import { parseJournaledVolumes } from "./volumes.ts";
 
 /** What a start tells while it runs. */
 export interface StartObserver {
@@ -73,7 +74,7 @@ async function bootVm(
       image: request.image,
       dedicatedTunnelInterface: deps.networking.dedicated(record.networkJson ?? ""),
       externalNetworkInterface: deps.config.externalNetworkViaPodVm,
-      volumes: [],
+      volumes: parseJournaledVolumes(record.volumesJson).filter((volume) => volume.diskId !== ""),
     },
     {
       signal,
@@ -129,7 +130,7 @@ export async function linkTarget(
     address,
     port: config.forwarderPort,
     timeoutMs: config.proxyTimeoutMs,
-    volumes: [],
+    volumes: parseJournaledVolumes(record.volumesJson),
   };
   if (config.tls.mode === "off") return base;
   const profile = { profile: config.tlsProfile, skipVerify: config.tlsSkipVerify };

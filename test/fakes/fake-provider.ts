@@ -22,6 +22,8 @@ export class FakeProvider implements Provider {
   readonly limits: ProviderLimits = { userDataBytes: 64 * 1024 };
   readonly vms: Map<string, Vm> = new Map();
   readonly calls: string[] = [];
+  /** What was asked to be made. */
+  readonly requests: VmRequest[] = [];
   /** VMs ever made, to count doubles. */
   made = 0;
   readonly #failures = new Map<Operation, Error[]>();
@@ -64,6 +66,7 @@ export class FakeProvider implements Provider {
 
   async create(request: VmRequest, options: CreateOptions): Promise<Vm> {
     this.#begin("create", request.name);
+    this.requests.push(request);
     await this.#pass("create-before", options.signal);
     const known = this.vms.get(request.name);
     if (known !== undefined && known.tags[OwnerTag.Sandbox] !== request.tags[OwnerTag.Sandbox]) {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Journal, type JournalHook } from "../../src/journal/index.ts";
 import { Secret, silentLog } from "../../src/platform/index.ts";
 import {
+  type DirectVolumeEntry,
   type PodRequest,
   parsePodRequest,
   type SandboxConfig,
@@ -43,6 +44,8 @@ export class FakeSandboxes implements Disposable {
   readonly node: FakeNode = new FakeNode();
   readonly proxy: FakeProxy = new FakeProxy();
   readonly config: SandboxConfig;
+  /** What CSI drivers have left on the node. */
+  volumes: readonly DirectVolumeEntry[] = [];
   readonly #stateDir = mkdtempSync(join(tmpdir(), "sandboxes-"));
   readonly #hook: JournalHook | undefined;
   journal: Journal;
@@ -74,6 +77,7 @@ export class FakeSandboxes implements Disposable {
       networking: this.node,
       proxy: this.proxy,
       files: this.node,
+      directVolumes: () => this.volumes,
       issueIdentity: async (serverName) => ({
         serverName,
         caPem: "ca",
