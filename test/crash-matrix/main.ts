@@ -116,7 +116,7 @@ function spread<T>(items: readonly T[], count: number): T[] {
 /** The journal's own list of what it writes, minus what was reached: a step that nobody can crash at is a gap. */
 function unreached(points: readonly string[]): string[] {
   const source = readFileSync(new URL("../../src/journal/journal.ts", import.meta.url), "utf8");
-  const names = [...source.matchAll(/this\.#write\(\s*"([a-z-]+)"/g)].map((match) => match[1] ?? "");
+  const names = [...source.matchAll(/this\.#store\.write\(\s*"([a-z-]+)"/g)].map((match) => match[1] ?? "");
   return names.filter((name) => !(name in ELSEWHERE) && !points.includes(`journal.${name} before`));
 }
 

@@ -1,0 +1,107 @@
+import { chmodSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
+import { isCaaError, journalFailed } from "../errors/index.ts";
+import type { JournalHook, JournalOptions } from "./operations.ts";
+import { migrate } from "./schema.ts";
+
+type Row = Record<string, SQLOutputValue>;
+
+/** Tells one file from another that has taken its place; "" when there is none. */
+function fileAt(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? "" : `${stat.dev}:${stat.ino}`;
+}
+
+/** The journal's file: how it is opened, read and written, whatever is in it. */
+export class Store {
+  readonly #db: DatabaseSync;
+  readonly #hook: JournalHook;
+  readonly #file: string;
+  readonly path: string;
+
+  private constructor(db: DatabaseSync, path: string, hook: JournalHook) {
+    this.#db = db;
+    this.path = path;
+    this.#file = fileAt(path);
+    this.#hook = hook;
+  }
+
+  /** Throws `journal` for a file that is damaged, or that a later release made unreadable for this one. */
+  static open(options: JournalOptions): Store {
+    const path = join(options.stateDir, "journal.db");
+    let db: DatabaseSync | undefined;
+    try {
+      mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+      chmodSync(options.stateDir, 0o700);
+      db = new DatabaseSync(path, { timeout: 5000 });
+      chmodSync(path, 0o600);
+      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON");
+      const check = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
+      if (check !== "ok") throw new Error(String(check));
+      migrate(db);
+      return new Store(db, path, options.hook ?? (() => undefined));
+    } catch (cause) {
+      db?.close();
+      if (isCaaError(cause)) throw cause;
+      throw journalFailed(
+        `cannot open the journal ${path}; running pods go on without it. Check the disk, then run "cloud-api-adaptor journal check"; if it cannot be repaired, drain the node and move the file away`,
+        { cause },
+      );
+    }
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  withDatabase(use: (db: DatabaseSync) => void): void {
+    use(this.#db);
+  }
+
+  /** Whether the file is still in its place: what is written to a deleted one is lost at the next start. */
+  get isInPlace(): boolean {
+    return fileAt(this.path) === this.#file;
+  }
+
+  /** Runs `fn` in a transaction: all of it is on disk afterwards, or nothing. */
+  write<T>(operation: string, fn: () => T): T {
+    this.#hook(operation, "before");
+    const result = this.#transaction(operation, fn);
+    this.#hook(operation, "after");
+    return result;
+  }
+
+  #transaction<T>(operation: string, fn: () => T): T {
+    try {
+      this.#db.exec("BEGIN IMMEDIATE");
+      try {
+        const result = fn();
+        this.#db.exec("COMMIT");
+        return result;
+      } catch (error) {
+        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+        throw error;
+      }
+    } catch (cause) {
+      if (isCaaError(cause)) throw cause;
+      throw journalFailed(
+        `cannot write to the journal ${this.path} (${operation}); no new VM is made until it can be written. Check that its disk is not full or read-only`,
+        { cause },
+      );
+    }
+  }
+
+  /** Returns how many rows it changed. */
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#db.prepare(sql).run(...values).changes);
+  }
+
+  get(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    return this.#db.prepare(sql).get(...values);
+  }
+
+  all(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.#db.prepare(sql).all(...values);
+  }
+}
