@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import { isCaaError, journalFailed } from "../errors/index.ts";
+import { journalFailed } from "../errors/index.ts";
 import type { Clock } from "../platform/index.ts";
 import type { JournalOptions, Preparation, Reservation, ReserveOutcome, Usage } from "./operations.ts";
 import {
