@@ -15,6 +15,8 @@ const LONG_MS = 3_600_000;
 type Method = "CreateVM" | "StartVM" | "StopVM";
 /** What dies with a control plane. */
 export type Restart = "control-plane" | "and a shim" | "and the shim-proxy" | "and the node";
+/** How the pods of a model end. */
+export type Ending = "stops" | "reboot" | "shims die";
 type Gate = "create-before" | "create-after" | "delete";
 
 /** What must hold: the ids that were ever stopped. All else is read from the node. */
@@ -39,6 +41,7 @@ export class ModelNode implements Disposable {
   readonly node: FakeSandboxes = new FakeSandboxes({ limit: MODEL_LIMIT });
   readonly #calls: HeldCall[] = [];
   readonly #gates: (() => void)[] = [];
+  #watch: ShimWatch = new ShimWatch(this.node.deps, this.node.manager);
   readonly violations: string[] = [];
   /** Calls that succeeded. */
   readonly succeeded: Record<Method, number> = { CreateVM: 0, StartVM: 0, StopVM: 0 };
@@ -126,8 +129,8 @@ export class ModelNode implements Disposable {
         : [],
     };
     const findings = { snapshot, sameBoot: what !== "and the node", sameProxy: proxyLives };
-    const parts = { deps, manager, watch: new ShimWatch(deps, manager) };
-    await reconcile(parts, findings, new AbortController().signal);
+    this.#watch = new ShimWatch(deps, manager);
+    await reconcile({ deps, manager, watch: this.#watch }, findings, new AbortController().signal);
     for (const call of this.#pending()) this.#ask(call);
     await settle();
   }
@@ -146,10 +149,19 @@ export class ModelNode implements Disposable {
     if (this.violations.length > 0) throw new Error(this.violations.join("; "));
   }
 
-  /** Stops every pod, or reboots the node, and throws when anything is left, or a call unanswered. */
-  async end(model: Model, how: "stops" | "reboot"): Promise<void> {
+  /** All shims are killed: their calls and their connections to agents end, and nobody says StopVM. */
+  async #shimsDie(): Promise<void> {
+    while (this.#pending().length > 0) this.callerLeaves(0);
+    await settle();
+    for (const { id, phase } of this.node.journal.sandboxes())
+      if (phase === "running") this.#watch.suspect(id, "the shim was killed");
+  }
+
+  /** Ends every pod in this way, and throws when anything is left, or a call unanswered. */
+  async end(model: Model, how: Ending): Promise<void> {
     this.release();
     if (how === "reboot") await this.restart("and the node");
+    else if (how === "shims die") await this.#shimsDie();
     else
       for (const id of MODEL_IDS) {
         model.stopped.add(id);
