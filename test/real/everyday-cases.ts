@@ -145,6 +145,8 @@ const bulk: Case = {
       await until("all output logged", 60_000, async () => {
         output = await writer.output();
         return output.length >= bytes;
+      }).catch(() => {
+        throw new Error(`${bytes - output.length} of ${bytes} bytes are not in containerd's log`);
       });
       same("digest", digest(output), digest(expected));
       return `${(100 / seconds).toFixed(1)} MB/s from the container to containerd's log`;
