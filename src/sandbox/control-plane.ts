@@ -43,7 +43,7 @@ export class ControlPlane {
     this.#deps = deps;
     this.#session = session;
     this.#node = node;
-    this.#manager = new SandboxManager(deps);
+    this.#manager = new SandboxManager(deps, (id) => this.#watch.expectConnection(id));
     this.#watch = new ShimWatch(deps, this.#manager);
     this.#ready.promise.catch(() => undefined);
   }
@@ -142,7 +142,7 @@ export class ControlPlane {
         if (event.open > 0) this.#watch.trust(event.sandboxId);
         else if (event.ever && journal.sandbox(event.sandboxId)?.phase === "running") {
           this.#watch.suspect(event.sandboxId, "the shim has closed its agent connections");
-        }
+        } else this.#watch.disconnected(event.sandboxId);
         return;
       case "link":
         if (event.state === "lost")

@@ -43,9 +43,12 @@ export class SandboxManager {
   readonly #removal: Removal;
   readonly #timers: Timers;
   readonly #background = new Set<Promise<void>>();
+  readonly #onRunning: (id: string) => void;
 
-  constructor(deps: SandboxDeps) {
+  /** `onRunning` is told of each sandbox whose StartVM has succeeded. */
+  constructor(deps: SandboxDeps, onRunning: (id: string) => void = () => undefined) {
     this.#deps = deps;
+    this.#onRunning = onRunning;
     this.#deleter = new VmDeleter(deps, () => this.#changes.notify(), this.#shutdown.signal);
     this.#removal = new Removal(deps, this.#deleter, this.#shutdown.signal);
     this.#timers = new Timers(deps);
@@ -164,6 +167,7 @@ export class SandboxManager {
     };
     try {
       await startSandbox(this.#deps, record.id, observer, this.#orShutdown(abort));
+      this.#onRunning(record.id);
       log.info("sandbox is running", { ...fields, durationMs: clock.monotonicMs() - startedMs });
     } catch (error) {
       this.#shutdown.signal.throwIfAborted();

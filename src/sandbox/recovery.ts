@@ -74,9 +74,9 @@ async function reconcileOne(
       const seen = findings.snapshot.sandboxes.find((sandbox) => sandbox.id === record.id);
       if (!findings.sameProxy) watch.suspect(record.id, "the shim-proxy was replaced");
       else if (seen === undefined) watch.suspect(record.id, "the shim-proxy does not know the sandbox");
-      else if (seen.connections.ever && seen.connections.open === 0) {
-        watch.suspect(record.id, "the shim has closed its agent connections");
-      }
+      else if (seen.connections.open > 0) watch.trust(record.id);
+      else if (seen.connections.ever) watch.suspect(record.id, "the shim has closed its agent connections");
+      else watch.expectConnection(record.id);
       return;
     }
   }

@@ -18,6 +18,8 @@ export class ShimWatch {
   readonly #deps: Deps;
   readonly #manager: SandboxManager;
   readonly #watched = new Map<string, SharedTask<void>>();
+  /** Sandboxes whose shim has a connection to its agent. */
+  readonly #connected = new Set<string>();
 
   constructor(deps: Deps, manager: SandboxManager) {
     this.#deps = deps;
@@ -26,17 +28,41 @@ export class ShimWatch {
 
   /** The sandbox seems to have lost its shim. Watching twice is watching once. */
   suspect(id: string, reason: string): void {
+    this.disconnected(id);
     if (this.#watched.has(id)) return;
     this.#deps.log.info("the shim of a sandbox seems to be gone", { sandboxId: id, reason });
-    const task = new SharedTask((abort) => this.#decide(id, reason, abort));
+    this.#watch(id, (abort) => this.#decide(id, reason, abort));
+  }
+
+  /**
+   * StartVM has succeeded, so the shim connects to the agent at once. One that was killed in that very moment never does,
+   * and nothing else would tell of it.
+   */
+  expectConnection(id: string): void {
+    if (this.#connected.has(id) || this.#watched.has(id)) return;
+    const { clock, config } = this.#deps;
+    this.#watch(id, async (abort) => {
+      await clock.sleep(config.orphanGraceMs, AbortSignal.any([abort, this.#manager.closing]));
+      await this.#decide(id, "no shim has connected since StartVM", abort);
+    });
+  }
+
+  #watch(id: string, work: (abort: AbortSignal) => Promise<void>): void {
+    const task = new SharedTask(work);
     this.#watched.set(id, task);
     void task.settled().then(() => {
       if (this.#watched.get(id) === task) this.#watched.delete(id);
     });
   }
 
-  /** The shim is there after all. */
+  /** The last connection of the shim is closed; what that means depends on the sandbox. */
+  disconnected(id: string): void {
+    this.#connected.delete(id);
+  }
+
+  /** The shim is there (after all). */
   trust(id: string): void {
+    this.#connected.add(id);
     this.#watched.get(id)?.abort(new Error("the shim is back"));
     this.#watched.delete(id);
   }

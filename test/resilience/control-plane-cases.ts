@@ -136,6 +136,23 @@ const CALLER_LEFT: Case = {
   },
 };
 
+const CALLER_LEFT_AT_THE_END: Case = {
+  name: "the VM of a shim that is killed just before the answer to its StartVM goes after the grace time",
+  async run(stage) {
+    const control = traced(stage, newId(), "journal.running after");
+    const { pod, network } = stage.newPod();
+    const shim = new PlayedShim(stage.node.hypervisorSocket);
+    const id = newId();
+    await shim.createVm(id, podAnnotations(pod.pod), network.netns);
+    const start = shim.startVm(id);
+    start.catch(() => undefined);
+    await stopped(control.child);
+    await shim.die();
+    await rejection(start);
+    control.child.process.kill("SIGCONT");
+  },
+};
+
 const SHORT_STOPS: Case = {
   name: "a StopVM that the Rust shim gave 1 s, three times, while no control plane ran, is carried out by the next",
   async run(stage) {
@@ -230,6 +247,7 @@ export const CONTROL_PLANE_CASES: readonly Case[] = [
   CRASH_LOOP,
   WAITING,
   CALLER_LEFT,
+  CALLER_LEFT_AT_THE_END,
   SHORT_STOPS,
   POISON,
   STANDBY,
