@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
 import { withSizing } from "../../providers/selection/index.ts";
@@ -147,6 +148,8 @@ async function runTerm(term: Term): Promise<void> {
   const frames = await serveFrames(frameSocket, (signal) => control.ready(signal));
   control.begin();
   log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.owner.nodeName });
+  // Else it would be written at an orderly end only, and a node's processes seldom have one.
+  flushCompileCache();
   await aborted(term.stop);
   log.info("shutting down; what is under way is left to the next control plane");
   await control.end(clock.timeout(RELEASE_TIMEOUT_MS), () => frames.close());

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { describeError } from "../errors/index.ts";
 import { createLog, systemClock } from "../platform/index.ts";
 import type { ShimProxyConfig } from "./config.ts";
@@ -20,6 +21,8 @@ export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
       stack: error.stack,
     }),
   );
+  // Else it would be written at an orderly end only, and a node's processes seldom have one.
+  flushCompileCache();
   await aborted(stop);
   await proxy.drain();
   return 0;
