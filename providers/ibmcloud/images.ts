@@ -1,6 +1,6 @@
 import { invalidConfig, invalidRequest } from "../../src/errors/index.ts";
 import type { Clock, Log } from "../../src/platform/index.ts";
-import { type IbmApi, type Image, toCaaError, untilAborted } from "./api/index.ts";
+import { type IbmApi, type Image, isAbsent, toCaaError, untilAborted } from "./api/index.ts";
 
 /** An image, as far as choosing one needs. */
 export interface IbmImage {
@@ -125,8 +125,8 @@ export class ImageCatalogue {
       // Others may wait for the same answer: it is nobody's to cancel.
       return readImage(await this.#api.image(id, new AbortController().signal), this.#seIds);
     } catch (error) {
-      const failed = toCaaError(error, { what: `read image ${id}`, nowMs: this.#clock.wallMs() });
-      if (failed.kind !== "gone") throw failed;
+      const nowMs = this.#clock.wallMs();
+      if (!isAbsent(error, nowMs)) throw toCaaError(error, { what: `read image ${id}`, nowMs });
       this.#log.warn("an image does not exist and is left out", { step: "image", image: id });
       return undefined;
     }

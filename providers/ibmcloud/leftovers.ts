@@ -1,6 +1,6 @@
 import { type CaaError, unavailable } from "../../src/errors/index.ts";
 import { OwnerTag } from "../contract.ts";
-import { classifyError, pause } from "../retry/index.ts";
+import { classifyError, nextWaitMs, pause, type RetryPolicy } from "../retry/index.ts";
 import { type IbmDeps, translator } from "./deps.ts";
 import { companionNames } from "./instance-body.ts";
 import { hasTag, readTags } from "./tags.ts";
@@ -10,30 +10,40 @@ interface Companion {
   readonly kind: "volume" | "network interface";
   readonly id: string;
   readonly name: string;
+  /** Hangs on an instance, perhaps on one that is going. */
+  readonly attached: boolean;
 }
 
-/** How long what a VM leaves behind is waited for and fought for. */
+/** How long what a VM leaves behind is waited for and fought for, and the time between looks: longer each time. */
 const FIGHT_MS = 300_000;
-const ROUND_PAUSE_MS = 5000;
+const LOOK_AGAIN: RetryPolicy = { tries: 0, baseMs: 5000, capMs: 30_000, budgetMs: FIGHT_MS };
 
 /**
- * IBM deletes boot volume and interfaces with the instance, and takes some seconds for it. What a look shows is deleted here.
- * Resolves when a look shows none. Throws `unavailable` when something resists for five minutes.
+ * IBM deletes boot volume and interfaces with the instance, and takes some seconds for it. What hangs on no instance any more
+ * is deleted here. Resolves when a look shows nothing. Throws `unavailable` when something resists for five minutes.
  */
 export async function removeLeftovers(deps: IbmDeps, vmName: string, signal: AbortSignal): Promise<void> {
   const untilMs = deps.clock.monotonicMs() + FIGHT_MS;
-  for (;;) {
+  for (let round = 1; ; round++) {
     const left = await findLeftovers(deps, vmName, signal);
     if (left.length === 0) return;
-    const problems = (await Promise.all(left.map((one) => removeOne(deps, one, signal)))).filter(
-      (problem) => problem !== undefined,
-    );
+    const free = left.filter((one) => !one.attached);
+    if (free.length < left.length) await refuseLiving(deps, vmName, signal);
+    const problems = await Promise.all(free.map((one) => removeOne(deps, one, signal)));
     if (deps.clock.monotonicMs() >= untilMs) {
       const names = left.map((one) => `${one.kind} ${one.name}`).join(", ");
-      throw unavailable(`VM ${vmName} is gone, but not ${names}: try again`, { cause: problems[0] });
+      const cause = problems.find((problem) => problem !== undefined);
+      throw unavailable(`VM ${vmName} is gone, but not ${names}: try again`, { cause });
     }
-    await pause(deps.clock, ROUND_PAUSE_MS, signal);
+    // No jitter: only one caller waits for this.
+    await pause(deps.clock, nextWaitMs(LOOK_AGAIN, round, { askedMs: undefined, random: () => 1 }), signal);
   }
+}
+
+/** What hangs on an instance says that it may be there in spite of all: then the delete has to begin again. */
+async function refuseLiving(deps: IbmDeps, vmName: string, signal: AbortSignal): Promise<void> {
+  if ((await deps.fleet.named(vmName, signal)).length === 0) return;
+  throw unavailable(`VM ${vmName} is still there after its delete`);
 }
 
 /** By exact name: the names come from the VM's, which has the sandbox's id in it. A volume of another cluster is not touched. */
@@ -59,10 +69,24 @@ async function findLeftovers(
       return volume.name === names.volume && !foreign;
     });
     return [
-      ...ours.map(({ id, name }): Companion => ({ kind: "volume", id, name })),
+      ...ours.map(
+        ({ id, name, volume_attachments: on }): Companion => ({
+          kind: "volume",
+          id,
+          name,
+          attached: on.length > 0,
+        }),
+      ),
       ...vnis
         .filter(({ name }) => names.vnis.includes(name))
-        .map(({ id, name }): Companion => ({ kind: "network interface", id, name })),
+        .map(
+          ({ id, name, target }): Companion => ({
+            kind: "network interface",
+            id,
+            name,
+            attached: target !== undefined,
+          }),
+        ),
     ];
   } catch (error) {
     throw translate(error, `look for what is left of VM ${vmName}`);

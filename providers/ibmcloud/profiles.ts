@@ -2,6 +2,7 @@ import type { Clock } from "../../src/platform/index.ts";
 import type { OfferedSize } from "../selection/index.ts";
 import {
   type IbmApi,
+  isAbsent,
   isLinuxOne,
   type Profile,
   type ProfileNumber,
@@ -80,8 +81,8 @@ export class ProfileCatalogue {
       try {
         found.set(name, readProfile(await this.#api.profile(name, unending)));
       } catch (error) {
-        const failed = toCaaError(error, { what: `read profile ${name}`, nowMs: this.#clock.wallMs() });
-        if (failed.kind !== "gone") throw failed;
+        const nowMs = this.#clock.wallMs();
+        if (!isAbsent(error, nowMs)) throw toCaaError(error, { what: `read profile ${name}`, nowMs });
       }
     }
     this.#held = found;

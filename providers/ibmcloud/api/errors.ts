@@ -98,6 +98,12 @@ function handlerError(message: string): { readonly code: string; readonly messag
   }
 }
 
+/** Whether a read was answered with "there is no such thing", whatever the words. */
+export function isAbsent(error: unknown, nowMs: number): boolean {
+  const failure = ibmFailure(error, nowMs);
+  return failure !== undefined && isNotThere(failure);
+}
+
 export interface ErrorContext {
   /** What we tried, on what: `create VM podvm-a-1`. */
   readonly what: string;

@@ -4,6 +4,7 @@ export {
   type ErrorContext,
   fromFailure,
   ibmFailure,
+  isAbsent,
   isLinuxOne,
   LINUXONE_NOTE,
   toCaaError,
