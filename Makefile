@@ -38,3 +38,6 @@ crash-matrix: setup ## every part killed at every step of a pod's life, and what
 
 bench: setup ## what our way to the agent costs, in ratios; GO_ADAPTOR=path measures the Go adaptor beside it, PEERS_DIR has the stock peers
 	@$(NODE) bench/main.ts
+
+soak: setup ## ten minutes of pods with random kills and link breaks; losses, leaks and growth
+	@$(NODE) test/soak/main.ts $(if $(MINUTES),--minutes=$(MINUTES))

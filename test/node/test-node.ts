@@ -181,7 +181,7 @@ export class TestNode implements AsyncDisposable {
       ip("addr", "add", "10.88.0.1/16", "dev", "cni0");
       ip("link", "set", "cni0", "up");
     }
-    const address = `10.88.0.${n + 4}`;
+    const address = `10.88.${(n + 4) >> 8}.${(n + 4) & 255}`;
     ip("netns", "add", name);
     ip("link", "add", `veth${n}`, "type", "veth", "peer", "name", "eth0", "netns", name);
     ip("link", "set", `veth${n}`, "master", "cni0", "up");

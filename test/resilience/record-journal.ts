@@ -69,7 +69,7 @@ function dump(path: string): string {
         return `INSERT INTO ${table} (${columns}) VALUES (${Object.values(row).map(literal).join(", ")})`;
       }),
   );
-  const version = db.prepare("PRAGMA user_version").get()?.["user_version"];
+  const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
   return [...schema.map((row) => String(row["sql"])), ...rows, `PRAGMA user_version = ${version}`, ""].join(
     ";\n",
   );

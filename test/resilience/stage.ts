@@ -116,6 +116,15 @@ export class Stage implements AsyncDisposable {
     return { pod, network, container: await pod.startContainer({ image: IMAGE, args }) };
   }
 
+  /** Ends a pod as its shim and the CNI do. */
+  async endPod({ pod, container }: RunningPod): Promise<void> {
+    await pod.removeContainer(container);
+    await pod.stop();
+    this.#pods.splice(this.#pods.indexOf(pod), 1);
+    this.#networks.splice(this.#networks.indexOf(pod.pod.name), 1);
+    this.node.removePodNetwork(pod.pod.name);
+  }
+
   /** One hypervisor call with a connection of its own. */
   async call<T>(ask: (client: ServiceClient<typeof HypervisorDefinition>) => Promise<T>): Promise<T> {
     await using client = new TtrpcClient(await dial(this.node.hypervisorSocket));
