@@ -35,9 +35,10 @@ describe("what IBM says, through the SDK", () => {
     const provider = await account.provider({ allowedProfiles: [] });
     const error: unknown = await provider.create(REQUEST, quiet()).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ kind: refusal.is });
-    expect(`${error}`).toContain(REQUEST.name);
-    expect(`${error}`).not.toContain("\n");
-    if (refusal.hint) expect(`${error}`).toContain(refusal.hint);
+    const text = String(error);
+    expect(text).toContain(REQUEST.name);
+    expect(text).not.toContain("\n");
+    if (refusal.hint) expect(text).toContain(refusal.hint);
     const asked = refusal.headers?.["retry-after"];
     if (asked !== undefined) expect(error).toMatchObject({ retryAfterMs: Number(asked) * 1000 });
   });
