@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
@@ -27,6 +27,7 @@ import type { AdaptorConfig } from "./config.ts";
 import { crashPoints, type PointHook, withPoints } from "./crash-points.ts";
 import { DIRECT_VOLUMES_DIR, directVolumes } from "./direct-volumes.ts";
 import { serveFrames } from "./frame-server.ts";
+import { makeFolder, readBootId } from "./node-files.ts";
 import { aborted, stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
 
@@ -62,11 +63,13 @@ export async function runAdaptor(config: AdaptorConfig, module: ProviderModule):
   try {
     if (config.verifyCloudConfig && !(await verifies(provider, log, stop))) return 1;
     const podsDirExisted = existsSync(config.paths.podsDir);
-    mkdirSync(config.paths.stateDir, { recursive: true, mode: 0o700 });
-    mkdirSync(config.paths.podsDir, { recursive: true, mode: 0o700 });
+    makeFolder("PEERPODS_STATE_DIR", config.paths.stateDir);
+    makeFolder("PODS_DIR", config.paths.podsDir);
+    makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
+    const bootId = readBootId(config.paths.bootIdFile);
     const lock = await waitForLock(config, { clock, log }, stop);
     if (lock === undefined) return 0;
-    const node = { bootId: readFileSync(config.paths.bootIdFile, "utf8").trim(), podsDirExisted };
+    const node = { bootId, podsDirExisted };
     const lost = watchLock(lock, clock, log);
     const ended = AbortSignal.any([stop, lost.signal]);
     await runTerm({ config, sandboxConfig, provider, networking, clock, log, node, stop: ended, points });

@@ -1,8 +1,8 @@
-import { mkdirSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { describeError } from "../errors/index.ts";
 import { createLog, systemClock } from "../platform/index.ts";
 import type { ShimProxyConfig } from "./config.ts";
+import { makeFolder } from "./node-files.ts";
 import { aborted, stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
 
@@ -11,7 +11,7 @@ export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
   const log = createLog(config.logLevel, "shim-proxy");
   for (const warning of config.warnings) log.warn(warning);
   const stop = stopSignal();
-  mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
+  makeFolder("PEERPODS_RUN_DIR", config.runDir);
   const { runShimProxy: run } = await import("../shim-proxy/server.ts");
   const proxy = await run({ ...config, programVersion: await programVersion() }, { clock: systemClock, log });
   // The end of this process would end every pod of the node; an error in one of them must not. At start it still ends.
