@@ -1,4 +1,4 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type CallOptions, Metadata, type ServiceError } from "@grpc/grpc-js";
 import {
@@ -104,6 +104,11 @@ export class Container {
       parts.push(line.slice(at), kind === "F" ? "\n" : "");
     }
     return parts.join("");
+  }
+
+  /** Size of containerd's log of the container, more than that of the output in it. */
+  async logBytes(): Promise<number> {
+    return (await stat(this.#logFile)).size;
   }
 
   /** Waits until the output holds `text`. */
