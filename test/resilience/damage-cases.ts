@@ -171,5 +171,21 @@ const READ_ONLY: Case = {
   },
 };
 
+const LOCK_REMOVED: Case = {
+  name: "a control plane whose lock file was removed ends by itself, and the next one serves the pod that ran on",
+  stage: {},
+  async run(stage) {
+    const control = stage.control();
+    const running = await stage.runPod();
+    rmSync(join(stage.node.stateDir, "lock.db"));
+    await control.exited;
+    must(control.process.exitCode === 1, `it ended with status ${control.process.exitCode}`);
+    await execWorks(running, "lock-removed");
+    stage.control();
+    await stage.answers();
+    await end(running);
+  },
+};
+
 /** Journals and disks that fail. */
-export const DAMAGE_CASES: readonly Case[] = [GARBLED, READ_ONLY, FULL_DISK, DELETED];
+export const DAMAGE_CASES: readonly Case[] = [GARBLED, READ_ONLY, FULL_DISK, DELETED, LOCK_REMOVED];

@@ -6,6 +6,9 @@ import { never, type Stage } from "../resilience/stage.ts";
 const SHORTEST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 2500;
 
+/** A call under which one more control plane dies is refused on purpose. */
+const MAX_DEATHS = 2;
+
 type Kind = "kills" | "hand-overs" | "link resets";
 
 /** Breaks things at random times: kills control planes, hands over to new ones, resets links. */
@@ -14,6 +17,7 @@ export class Disturber {
   readonly #random: () => number;
   readonly #done: Record<Kind, number> = { kills: 0, "hand-overs": 0, "link resets": 0 };
   readonly #steady = new Set<string>();
+  readonly #pending = new Set<{ deaths: number }>();
   #resetting: Promise<void> = Promise.resolve();
   control: Child;
 
@@ -34,9 +38,9 @@ export class Disturber {
   async #disturb(): Promise<void> {
     const choice = this.#random();
     if (choice < 0.7 && isRoot) return await this.#resetLinks();
-    // A call under which three control planes die is refused on purpose, so they get a chance to finish.
     await this.#stage.answers();
-    if (choice < 0.85) {
+    if (choice < 0.85 && [...this.#pending].every((call) => call.deaths < MAX_DEATHS)) {
+      for (const call of this.#pending) call.deaths++;
       await this.control.kill("SIGKILL");
       this.control = this.#stage.control();
       this.#done.kills++;
@@ -45,6 +49,17 @@ export class Disturber {
       await this.control.kill("SIGTERM");
       this.control = next;
       this.#done["hand-overs"]++;
+    }
+  }
+
+  /** Does what makes hypervisor calls; control planes are killed under it, but not so often that a call counts as poison. */
+  async calls<T>(work: () => Promise<T>): Promise<T> {
+    const call = { deaths: 0 };
+    this.#pending.add(call);
+    try {
+      return await work();
+    } finally {
+      this.#pending.delete(call);
     }
   }
 

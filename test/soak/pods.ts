@@ -35,7 +35,7 @@ export async function runPods(
 }
 
 async function onePod(stage: Stage, disturber: Disturber, results: PodResults): Promise<void> {
-  const running = await stage.runPod(PRINT);
+  const running = await disturber.calls(() => stage.runPod(PRINT));
   const { pod } = running;
   const ended = pod.alive.then(
     (status) => Promise.reject(new Error(`${pod.pod.name} ended by itself with status ${status}`)),
@@ -52,7 +52,7 @@ async function onePod(stage: Stage, disturber: Disturber, results: PodResults): 
   }
   // The last break has healed when this is answered.
   await Promise.race([exec(running, EXECS_PER_POD, results), ended]);
-  await stage.endPod(running);
+  await disturber.calls(() => stage.endPod(running));
   if ((await output) === 0) throw new Error(`${pod.pod.name} printed nothing`);
 }
 
