@@ -17,6 +17,8 @@ afterEach(() => rmSync(stateDir, { recursive: true, force: true }));
 
 const open = (): Journal => Journal.open({ stateDir, clock: systemClock });
 const path = (): string => join(stateDir, "journal.db");
+/** The journal with its write-ahead log. */
+const onDisk = (): string => [path(), `${path()}-wal`].map((file) => readFileSync(file, "latin1")).join("");
 
 function fill(journal: Journal, id: string): void {
   journal.reserve({
@@ -60,12 +62,30 @@ describe("the journal", () => {
     journal.beginStart("s1", { name: "podvm-web-s1", provider: "p", tags: {} });
     journal.running("s1");
     expect(journal.sandbox("s1")?.userData).toBeUndefined();
+    expect(onDisk()).not.toContain("TOP-SECRET-USER-DATA");
     expect(journal.sandbox("s1")?.clientKeyPem?.reveal()).toBe("TOP-SECRET-CLIENT-KEY");
     journal.recordStop("s1");
     journal.vmGone("podvm-web-s1");
+    expect(onDisk()).toContain("TOP-SECRET-CLIENT-KEY");
     journal.sandboxGone("s1");
+    expect(onDisk()).not.toContain("TOP-SECRET");
     journal.close();
     expect(readFileSync(path(), "latin1")).not.toContain("TOP-SECRET");
+  });
+
+  test("goes on when somebody reads while a secret is to leave the disk", () => {
+    const journal = open();
+    fill(journal, "s1");
+    const reader = new DatabaseSync(path(), { readOnly: true });
+    reader.exec("BEGIN; SELECT * FROM sandboxes");
+    journal.recordStop("s1");
+    journal.sandboxGone("s1");
+    reader.close();
+    fill(journal, "s2");
+    journal.recordStop("s2");
+    journal.sandboxGone("s2");
+    expect(onDisk()).not.toContain("TOP-SECRET");
+    journal.close();
   });
 
   test("never shows a secret when a record is printed", () => {

@@ -207,6 +207,7 @@ export class Journal {
         ...[this.#clock.wallMs(), id],
       ),
     );
+    this.#store.emptyLog();
   }
 
   /** StartVM has failed: the answer is kept, the VM is to go, the keys are wiped. */
@@ -220,6 +221,7 @@ export class Journal {
       );
       this.#store.run("UPDATE vms SET phase = 'deleting', changed_ms = ? WHERE sandbox_id = ?", now, id);
     });
+    this.#store.emptyLog();
   }
 
   // ---- StopVM -----------------------------------------------------------------------------------------------
@@ -288,6 +290,7 @@ export class Journal {
 
   sandboxGone(id: string): void {
     this.#store.write("sandbox-gone", () => this.#store.run("DELETE FROM sandboxes WHERE id = ?", id));
+    this.#store.emptyLog();
   }
 
   isStopped(id: string): boolean {

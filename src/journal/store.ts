@@ -5,6 +5,9 @@ import { isCaaError, journalFailed } from "../errors/index.ts";
 import type { JournalHook, JournalOptions } from "./operations.ts";
 import { migrate } from "./schema.ts";
 
+/** How long a write waits for a process that looks into the journal. */
+const BUSY_TIMEOUT_MS = 5000;
+
 type Row = Record<string, SQLOutputValue>;
 
 /** Tells one file from another that has taken its place; "" when there is none. */
@@ -34,7 +37,7 @@ export class Store {
     try {
       mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
       chmodSync(options.stateDir, 0o700);
-      db = new DatabaseSync(path, { timeout: 5000 });
+      db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
       chmodSync(path, 0o600);
       db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON");
       const check = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
@@ -70,6 +73,20 @@ export class Store {
     const result = this.#transaction(operation, fn);
     this.#hook(operation, "after");
     return result;
+  }
+
+  /**
+   * Empties the write-ahead log, in which what a row held before can be read until then. Left for the next time when
+   * somebody reads the journal now, or its disk is full.
+   */
+  emptyLog(): void {
+    try {
+      this.#db.exec("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // What was written is safe in the log; the next call empties it.
+    } finally {
+      this.#db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    }
   }
 
   #transaction<T>(operation: string, fn: () => T): T {
