@@ -12,7 +12,7 @@ import type { SandboxRecord } from "../journal/index.ts";
 import { createSandbox } from "./create.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { Removal } from "./removal.ts";
-import { checkSandboxId, type PodRequest } from "./request.ts";
+import { checkSandboxId, isSameRequest, type PodRequest } from "./request.ts";
 import { Broadcast, SharedTask } from "./shared-task.ts";
 import { startSandbox } from "./start.ts";
 import { Timers } from "./timers.ts";
@@ -73,7 +73,7 @@ export class SandboxManager {
     const text = JSON.stringify(request);
     const activity = this.#activity(id);
     const known = activity.createText ?? this.#deps.journal.sandbox(id)?.requestJson;
-    if (known !== undefined && known !== text) {
+    if (known !== undefined && !isSameRequest(known, text)) {
       throw alreadyExists(`sandbox ${id} exists with other arguments; a CRI sandbox id is used once`);
     }
     if (activity.create === undefined) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { agentSocketPath, parseJournaledRequest, parsePodRequest } from "./request.ts";
+import { agentSocketPath, isSameRequest, parseJournaledRequest, parsePodRequest } from "./request.ts";
 
 const ID = "6d5834423bb23a1b072e3ed54b49323fd67922a5c6a745387f1b6ab245d21a61";
 const NETNS = "/var/run/netns/cni-1";
@@ -65,4 +65,10 @@ test("what is journaled reads back equal, and what is damaged is refused", () =>
   expect(parseJournaledRequest(JSON.stringify(request))).toEqual(request);
   expect(() => parseJournaledRequest("{}")).toThrow(expect.objectContaining({ code: 15 }));
   expect(() => parseJournaledRequest("not json")).toThrow(expect.objectContaining({ code: 15 }));
+});
+
+test("a request asked again is the same whatever another release has written besides, and another pod's is not", () => {
+  const text = JSON.stringify(parsePodRequest(ID, pod, NETNS));
+  expect(isSameRequest(text, JSON.stringify({ later: 1, ...JSON.parse(text) }))).toBe(true);
+  expect(isSameRequest(text, JSON.stringify({ ...JSON.parse(text), podName: "other" }))).toBe(false);
 });

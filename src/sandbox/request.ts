@@ -131,3 +131,8 @@ export function parseJournaledRequest(text: string): PodRequest {
   if (result.success) return result.output;
   throw journalFailed(`the journal holds a request that cannot be read: ${result.issues[0].message}`);
 }
+
+/** Whether two journaled requests ask for the same; what another release has written besides does not count. */
+export function isSameRequest(a: string, b: string): boolean {
+  return a === b || JSON.stringify(parseJournaledRequest(a)) === JSON.stringify(parseJournaledRequest(b));
+}
