@@ -12,7 +12,8 @@ type Tags = Readonly<Record<string, string>>;
 export async function getVm(deps: IbmDeps, ref: VmRef, signal: AbortSignal): Promise<Vm | undefined> {
   try {
     const byId = ref.id ? await deps.fleet.find(ref.id, signal) : undefined;
-    const instance = byId ?? (ref.id ? undefined : (await deps.fleet.named(ref.name, signal))[0]);
+    // After a place without room the same name has another id, which a record made before may not know.
+    const instance = byId ?? (await deps.fleet.named(ref.name, signal))[0];
     if (!instance) return undefined;
     const tags = instance.crn === "" ? [] : await deps.api.tagsOf(instance.crn, signal);
     return viewInstance(instance, readTags(tags));

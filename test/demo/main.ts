@@ -18,8 +18,8 @@ const IMAGE = "docker.io/library/demo:latest";
 const BOOT_DELAY = "1500ms";
 
 const broken = process.env["DEMO_BREAK"] ?? "";
-/** `make demo PROVIDER=azure`: the same pod through the provider's real SDK and a fake of its cloud, which boots VMs in the machine room. */
-const PROVIDERS = ["mock", "azure"] as const;
+/** `make demo PROVIDER=azure` (or ibmcloud): the same pod through the provider's real SDK and a fake of its cloud, which boots VMs in the machine room. */
+const PROVIDERS = ["mock", "azure", "ibmcloud"] as const;
 const provider = PROVIDERS.find((name) => name === (process.env["PROVIDER"] ?? "mock"));
 const report = new Report();
 

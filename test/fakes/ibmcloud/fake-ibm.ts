@@ -92,8 +92,11 @@ export class FakeIbm {
 
   /** Somebody deletes an instance by hand. */
   vanish(name: string): void {
-    for (const one of [...this.world.instances.values()])
-      if (one.name === name) removeInstance(this.world, one);
+    for (const one of [...this.world.instances.values()]) {
+      if (one.name !== name) continue;
+      void this.world.booter.kill(name);
+      removeInstance(this.world, one);
+    }
   }
 
   /** Answers a call. Rejects with ConnectionCut when there is no answer, and with the signal's reason when the client leaves. */
@@ -121,15 +124,13 @@ export class FakeIbm {
   }
 
   #answer(request: IbmRequest): IbmAnswer {
-    const { host } = request.url;
     try {
-      if (host.startsWith("iam.")) return this.iam.token(request);
-      if (host === "169.254.169.254") return this.iam.metadata(request);
+      const service = serviceOf(request.url, this.world.settings.region);
+      if (service === "iam") return this.iam.token(request);
+      if (service === "metadata") return this.iam.metadata(request);
       this.#authorise(request);
-      if (host.startsWith("tags.")) return tagging(this.world, request);
-      if (host.startsWith("containers.")) return containers(this.world, request);
-      if (host === `${this.world.settings.region}.iaas.cloud.ibm.com`) return vpc(this.world, request);
-      throw new IbmRefusal(404, "not_found", `no such host: ${host}`);
+      if (service === "tagging") return tagging(this.world, request);
+      return service === "containers" ? containers(this.world, request) : vpc(this.world, request);
     } catch (error) {
       if (error instanceof IbmRefusal) return error.answer;
       throw error;
@@ -141,6 +142,23 @@ export class FakeIbm {
     if (this.iam.accepts(token)) return;
     throw new IbmRefusal(401, "not_authenticated", "The token is missing, invalid or expired");
   }
+}
+
+type Service = "iam" | "metadata" | "tagging" | "containers" | "vpc";
+
+/** The service by its path; on a name of IBM's it must be that service's own. */
+function serviceOf(url: URL, region: string): Service {
+  const services: readonly (readonly [Service, RegExp, string])[] = [
+    ["iam", /^\/identity\/token$/, "iam.cloud.ibm.com"],
+    ["metadata", /^\/instance_identity\/v1\//, "169.254.169.254"],
+    ["tagging", /^\/v3\/tags/, "tags.global-search-tagging.cloud.ibm.com"],
+    ["containers", /^\/global\//, "containers.cloud.ibm.com"],
+    ["vpc", /^\/v1\//, `${region}.iaas.cloud.ibm.com`],
+  ];
+  const found = services.find(([, path]) => path.test(url.pathname));
+  const local = url.hostname === "localhost";
+  if (found && (local || url.host === found[2])) return found[0];
+  throw new IbmRefusal(404, "not_found", `no such service: ${url.host}${url.pathname}`);
 }
 
 function hang(signal: AbortSignal): Promise<never> {

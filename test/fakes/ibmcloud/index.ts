@@ -1,6 +1,7 @@
 export { FakeAccount, fakeConfig } from "./account.ts";
 export { FakeIbm, type FakeIbmDeps } from "./fake-ibm.ts";
 export type { IbmFault, IbmFaultKind, IbmSeenCall } from "./faults.ts";
+export { type FakeIbmServer, serveFakeIbm } from "./https-server.ts";
 export { inProcessAdapter } from "./in-process.ts";
 export {
   defaultSettings,

@@ -226,7 +226,9 @@ async function start(world: World, instance: FakeInstance, full: boolean): Promi
     const addresses = await world.booter.boot(
       {
         name: instance.name,
-        tags: {},
+        tags: Object.fromEntries(
+          (instance.body.boot_volume_attachment?.volume.user_tags ?? []).map((tag) => tag.split(":", 2)),
+        ),
         userData: instance.body.user_data ?? "",
         interfaces: instance.vniIds.length,
       },
@@ -237,8 +239,10 @@ async function start(world: World, instance: FakeInstance, full: boolean): Promi
     instance.addressesFromMs = clock.monotonicMs() + settings.addressDelayMs;
     instance.status = "running";
   } catch (error) {
-    // Deleted while it started.
-    if (!signal.aborted) throw error;
+    // Deleted while it started; else the machine did not come up.
+    if (signal.aborted) return;
+    instance.status = "failed";
+    instance.reasons = [{ code: "cannot_start", message: String(error) }];
   }
 }
 
@@ -260,14 +264,15 @@ export function beginDelete(world: World, instance: FakeInstance): void {
   if (instance.status === "deleting") return;
   instance.status = "deleting";
   instance.stop.abort();
-  world.clock.schedule(world.settings.deleteMs, () => removeInstance(world, instance));
+  world.clock.schedule(world.settings.deleteMs, () => {
+    void world.booter.kill(instance.name).then(() => removeInstance(world, instance));
+  });
 }
 
 /** The instance is gone; what was made with it follows. */
 export function removeInstance(world: World, instance: FakeInstance): void {
   instance.stop.abort();
   world.instances.delete(instance.id);
-  void world.booter.kill(instance.name);
   const { forget } = world.settings;
   for (const volume of world.volumes.values()) {
     if (volume.instance === instance.id && volume.id !== instance.volumeId) volume.instance = "";
