@@ -77,7 +77,13 @@ describe("tags", () => {
     const account = new FakeAccount();
     const provider = await account.provider({ tags: ["team:blue", "plain", "peerpods-sandbox:evil"] });
     const vm = await provider.create(REQUEST, quiet());
-    const wanted = { ...REQUEST.tags, "coco-pod-vm": "cluster-a", team: "blue", plain: "" };
+    const wanted = {
+      ...REQUEST.tags,
+      "coco-pod-vm": "cluster-a",
+      "peerpods-vm": NAME,
+      team: "blue",
+      plain: "",
+    };
     expect(vm.tags).toEqual(wanted);
     expect((await provider.get(vm, never()))?.tags).toEqual(wanted);
     const volume = account.ibm.world.volumes.get(madeBy(account)?.volumeId ?? "");

@@ -4,7 +4,7 @@ import type { Instance, Volume } from "./api/index.ts";
 import { type IbmDeps, translator } from "./deps.ts";
 import { companionNames } from "./instance-body.ts";
 import { viewInstance } from "./instance-view.ts";
-import { hasTag, readTags, tagOf } from "./tags.ts";
+import { hasTag, readTags, tagOf, VM_TAG } from "./tags.ts";
 
 type Tags = Readonly<Record<string, string>>;
 
@@ -54,7 +54,7 @@ export async function listVms(
     );
     return [
       ...found.map(({ instance, tags }) => viewInstance(instance, tags)),
-      ...remains.flatMap((volume) => viewRemains(volume, filter) ?? []),
+      ...remains.flatMap((volume) => viewRemains(volume) ?? []),
     ];
   } catch (error) {
     throw translator(deps, signal)(error, "list the VMs");
@@ -81,11 +81,10 @@ function matches(filter: ListFilter, tags: Tags, name: string): boolean {
   );
 }
 
-/** Undefined where no VM's name can be told: then its volume has been renamed, or is none of ours. */
-function viewRemains(volume: Volume, filter: ListFilter): Vm | undefined {
-  const byName = filter.names?.find((name) => companionNames(name).volume === volume.name);
-  const name = byName ?? /^(.*)-boot$/.exec(volume.name)?.[1] ?? "";
-  if (name === "" || companionNames(name).volume !== volume.name) return undefined;
+/** Undefined where no VM's name can be told: then it is none of ours. */
+function viewRemains(volume: Volume): Vm | undefined {
+  const name = readTags(volume.user_tags)[VM_TAG];
+  if (name === undefined || companionNames(name).volume !== volume.name) return undefined;
   const createdAtMs = Date.parse(volume.created_at);
   return {
     id: "",

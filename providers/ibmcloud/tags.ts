@@ -2,6 +2,8 @@ import { OwnerTag, type VmRequest } from "../contract.ts";
 
 /** Most characters of a user tag. */
 const MAX_TAG = 128;
+/** The tag that says which VM a boot volume was made for. */
+export const VM_TAG = "peerpods-vm";
 /** The tag that the Go adaptor gives its VMs, with the cluster's id. */
 const GO_TAG = "coco-pod-vm";
 
@@ -21,10 +23,12 @@ export function tagOf(key: string, value: string): string {
 /** All user tags of a VM and its boot volume. The user's never override the owner's. */
 export function tagsOf(
   plan: { readonly userTags: readonly string[]; readonly clusterId: string },
-  request: Pick<VmRequest, "tags">,
+  request: Pick<VmRequest, "name" | "tags">,
 ): readonly string[] {
-  const owned = Object.entries(request.tags).map(([key, value]) => tagOf(key, value));
-  const keys = [...Object.keys(request.tags), ...Object.values(OwnerTag), GO_TAG].map((key) =>
+  const owned = Object.entries({ [VM_TAG]: request.name, ...request.tags }).map(([key, value]) =>
+    tagOf(key, value),
+  );
+  const keys = [...Object.keys(request.tags), ...Object.values(OwnerTag), VM_TAG, GO_TAG].map((key) =>
     `${key}:`.toLowerCase(),
   );
   const users = plan.userTags.filter((tag) => !keys.some((key) => tag.toLowerCase().startsWith(key)));
