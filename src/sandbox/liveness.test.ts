@@ -69,6 +69,36 @@ describe("a sandbox without its shim", () => {
   });
 });
 
+describe("a shim that was killed between the answer to its StartVM and its first connection", () => {
+  test("has its sandbox stopped after the grace times", async () => {
+    using node = await withRunningPod();
+    const watch = new ShimWatch(node.deps, node.manager);
+    watch.expectConnection("s1");
+    await node.clock.advance(120_000);
+    expect(node.residue()).toEqual([]);
+  });
+
+  test("is not assumed when a connection came, before or after the answer", async () => {
+    using node = await withRunningPod();
+    const watch = new ShimWatch(node.deps, node.manager);
+    watch.expectConnection("s1");
+    watch.trust("s1");
+    await node.clock.advance(600_000);
+    watch.expectConnection("s1");
+    await node.clock.advance(600_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+  });
+
+  test("is not assumed while the runtime lists the sandbox as ready", async () => {
+    using node = await withRunningPod();
+    const runtime: Runtime = { podUid: async () => undefined, list: async () => new Map([["s1", "ready"]]) };
+    const watch = new ShimWatch({ ...node.deps, runtime }, node.manager);
+    watch.expectConnection("s1");
+    await node.clock.advance(600_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+  });
+});
+
 describe("the VM of a sandbox", () => {
   test("that the cloud no longer knows is told to the shim-proxy, with the reason", async () => {
     using node = await withRunningPod();
@@ -114,8 +144,21 @@ describe("the VM of a sandbox", () => {
     using node = await withRunningPod();
     node.cloud.vms.clear();
     node.cloud.failNext("get", unavailable("503"));
+    await checkVms(node.deps, never);
+    expect(node.proxy.failedLinks.size).toBe(0);
+    node.cloud.failNext("list", unavailable("503"));
     await expect(checkVms(node.deps, never)).rejects.toThrow("503");
     expect(node.proxy.failedLinks.size).toBe(0);
+  });
+
+  test("is told though the cloud cannot be asked about another", async () => {
+    using node = await withRunningPod();
+    await node.manager.create(node.request("s2"), never);
+    await node.manager.start("s2", never);
+    node.cloud.vms.clear();
+    node.cloud.failNext("get", unavailable("503"));
+    await checkVms(node.deps, never);
+    expect([...node.proxy.failedLinks.keys()]).toEqual(["s2"]);
   });
 
   test("is not looked at once its sandbox is being stopped", async () => {

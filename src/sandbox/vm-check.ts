@@ -35,27 +35,40 @@ export async function checkVmsForever(deps: Deps, signal: AbortSignal): Promise<
   }
 }
 
-/** One round. Throws what the provider throws. */
+/** One round. Throws when the list fails; a VM that cannot be asked about keeps no other from being. */
 export async function checkVms(deps: Deps, signal: AbortSignal): Promise<void> {
   const booted = bootedVms(deps);
   if (booted.length === 0) return;
   const listed = await listByName(deps, signal);
-  for (const { sandbox, vm } of booted) {
-    if (isUp(listed?.get(vm.name))) continue;
-    const ref = vm.vmId === undefined ? { name: vm.name } : { name: vm.name, id: vm.vmId };
-    const now = await deps.provider.get(ref, signal);
-    if (isUp(now) || !isServed(deps.journal.sandbox(sandbox.id))) continue;
-    const reason =
-      now === undefined
-        ? `${deps.provider.name} says that VM ${vm.name} no longer exists`
-        : `${deps.provider.name} says that VM ${vm.name} is ${now.lifecycle}${now.detail === undefined ? "" : ` (${now.detail})`}`;
-    deps.log.error("the VM of a sandbox is gone; the pod is ended", {
-      sandboxId: sandbox.id,
-      vmName: vm.name,
-      reason,
-    });
-    await deps.proxy.failLink(sandbox.id, reason, signal);
+  for (const one of booted) {
+    if (isUp(listed?.get(one.vm.name))) continue;
+    try {
+      await checkVm(deps, one, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      deps.log.warn("the cloud cannot be asked whether a VM is still there", {
+        sandboxId: one.sandbox.id,
+        vmName: one.vm.name,
+        error: describeError(error),
+      });
+    }
   }
+}
+
+async function checkVm(deps: Deps, { sandbox, vm }: BootedVm, signal: AbortSignal): Promise<void> {
+  const ref = vm.vmId === undefined ? { name: vm.name } : { name: vm.name, id: vm.vmId };
+  const now = await deps.provider.get(ref, signal);
+  if (isUp(now) || !isServed(deps.journal.sandbox(sandbox.id))) return;
+  const reason =
+    now === undefined
+      ? `${deps.provider.name} says that VM ${vm.name} no longer exists`
+      : `${deps.provider.name} says that VM ${vm.name} is ${now.lifecycle}${now.detail === undefined ? "" : ` (${now.detail})`}`;
+  deps.log.error("the VM of a sandbox is gone; the pod is ended", {
+    sandboxId: sandbox.id,
+    vmName: vm.name,
+    reason,
+  });
+  await deps.proxy.failLink(sandbox.id, reason, signal);
 }
 
 function bootedVms(deps: Deps): BootedVm[] {
