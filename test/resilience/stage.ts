@@ -17,7 +17,7 @@ export type StageOptions = Omit<TestNodeOptions, "root">;
 
 const IMAGE = "docker.io/library/demo:latest";
 /** For what the machine does in a second when it has nothing else to do. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 120_000;
 export const never: AbortSignal = new AbortController().signal;
 
 /** Values that make waits short; they are options, and nothing else of the product changes. */
