@@ -22,9 +22,13 @@ type Method<Request, Response> = (
 ) => unknown;
 
 /** One CRI call as a promise. */
-function call<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
+function call<Request, Response>(
+  method: Method<Request, Response>,
+  request: Request,
+  timeoutMs = CALL_TIMEOUT_MS,
+): Promise<Response> {
   return new Promise((resolve, reject) => {
-    method(request, new Metadata(), { deadline: Date.now() + CALL_TIMEOUT_MS }, (error, response) =>
+    method(request, new Metadata(), { deadline: Date.now() + timeoutMs }, (error, response) =>
       error === null ? resolve(response) : reject(error),
     );
   });
@@ -63,10 +67,15 @@ export class Container {
   }
 
   /** Runs a command in the container to its end. */
-  async exec(...command: readonly string[]): Promise<ExecOutcome> {
+  exec(...command: readonly string[]): Promise<ExecOutcome> {
+    return this.execWithin(CALL_TIMEOUT_MS, ...command);
+  }
+
+  /** As exec; rejects with DEADLINE_EXCEEDED when containerd has not answered in time. */
+  async execWithin(timeoutMs: number, ...command: readonly string[]): Promise<ExecOutcome> {
     const { cri } = this.#node;
     const request = { containerId: this.id, cmd: [...command], timeout: 60n };
-    const answer = await call(cri.execSync.bind(cri), request);
+    const answer = await call(cri.execSync.bind(cri), request, timeoutMs);
     return {
       code: answer.exitCode,
       stdout: Buffer.from(answer.stdout).toString(),
