@@ -184,9 +184,14 @@ const END_STATUS = {
 } as const;
 
 function makeSink(deps: ControlServerDeps, call: ServerWritableStream<AttachRequest, Event>): EventSink {
+  // The snapshot is as long as it is: cut short, the control plane would wait for its end for ever.
+  let snapshotEvents = 0;
+  let snapshotEnded = false;
   return {
     write(event) {
-      if (call.writableLength >= deps.maxQueuedEvents) return false;
+      if (snapshotEnded && call.writableLength >= deps.maxQueuedEvents + snapshotEvents) return false;
+      if (!snapshotEnded) snapshotEvents++;
+      snapshotEnded ||= event.snapshotEnd !== undefined;
       call.write(event);
       return true;
     },

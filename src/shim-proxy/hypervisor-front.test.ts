@@ -207,6 +207,20 @@ describe("while no control plane is attached", () => {
     expect(owner.snapshot.owedStops).toEqual([{ sandboxId: "s1", reason: "caller" }]);
   });
 
+  test("what waits is told in full, however much it is", async () => {
+    const small = await startBench({ limits: { maxQueuedEvents: 1 } });
+    try {
+      const shim = await RawShim.connect(small.opened, small.hypervisorSocket);
+      const ids = Array.from({ length: 50 }, (_, n) => `s${n}`);
+      for (const id of ids) shim.ask(HYPERVISOR, "StartVM", startVm(id));
+      await small.clock.jump(10);
+      const owner = await FakeOwner.attach(small.opened, small.dir, { epoch: 1 });
+      expect(owner.snapshot.heldCalls.map((call) => call.sandboxId)).toEqual(ids);
+    } finally {
+      await small.opened.closeAll();
+    }
+  });
+
   test("StopVM is never dropped: its id is owed though its time is over, as with the Rust shim's three of 1 s", async () => {
     const shim = await rawShim();
     for (let turn = 0; turn < 3; turn++) {
