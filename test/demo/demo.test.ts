@@ -5,11 +5,14 @@ import { isRoot } from "../node/namespaces.ts";
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 const LIMIT_MS = 5 * 60_000;
 
-function demo(broken: string): { readonly status: number | null; readonly output: string } {
+function demo(
+  broken: string,
+  provider = "mock",
+): { readonly status: number | null; readonly output: string } {
   const result = spawnSync(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN], {
     encoding: "utf8",
     timeout: LIMIT_MS,
-    env: { ...process.env, DEMO_BREAK: broken },
+    env: { ...process.env, DEMO_BREAK: broken, PROVIDER: provider },
   });
   return { status: result.status, output: `${result.stdout}${result.stderr}` };
 }
@@ -20,6 +23,15 @@ describe("the demo", { timeout: LIMIT_MS }, () => {
     expect(output).toContain("All of it was true");
     expect(status).toBe(0);
   });
+
+  test.each(["azure", "ibmcloud"])(
+    "is the same through provider %s, its SDK and a fake of its cloud",
+    (provider) => {
+      const { status, output } = demo("", provider);
+      expect(output).toContain("All of it was true");
+      expect(status).toBe(0);
+    },
+  );
 
   test.each([
     ["initdata", "initdata arrived"],
