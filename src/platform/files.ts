@@ -32,3 +32,9 @@ export async function isNamespaceFile(path: string): Promise<boolean> {
 export async function fileMode(path: string): Promise<number> {
   return (await stat(path)).mode & 0o7777;
 }
+
+/** Whether two paths lead to the same file or namespace now. Throws Node's own error if either cannot be looked at. */
+export async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [first, second] = await Promise.all([stat(one), stat(other)]);
+  return first.dev === second.dev && first.ino === second.ino;
+}

@@ -278,6 +278,6 @@ describe("a network namespace path", () => {
 
 test("output that is not iproute2's JSON is refused with a hint at the version", async () => {
   const exec = { run: async () => ({ code: 0, stdout: "eth0: <UP>\n2: lo\n3: x\n", stderr: "" }) };
-  const attempt = inspectPodNetwork({ exec }, { netns: "/proc/self/ns/net", config: DEFAULTS }, signal);
+  const attempt = inspectPodNetwork({ exec }, { netns: "/proc/self/ns/uts", config: DEFAULTS }, signal);
   await expect(attempt).rejects.toThrow(/iproute2 5.19 or newer is needed/);
 });

@@ -1,5 +1,5 @@
 import { describeError, invalidRequest, networkFailed } from "../errors/index.ts";
-import { type Exec, isNamespaceFile } from "../platform/index.ts";
+import { type Exec, isNamespaceFile, isSameFile } from "../platform/index.ts";
 
 /** A command, and what its failure means to a person. */
 export interface NetCommand {
@@ -25,7 +25,7 @@ export const inNamespace = (netns: string, ...argv: readonly string[]): [string,
   ...argv,
 ];
 
-/** Throws `invalid-request` unless the path is absolute and leads to a namespace. */
+/** Throws `invalid-request` unless the path is absolute and leads to a namespace that is not the one of this process. */
 export async function checkNamespace(netns: string): Promise<void> {
   if (!netns.startsWith("/") || netns.includes("\0")) {
     throw invalidRequest(
@@ -35,6 +35,16 @@ export async function checkNamespace(netns: string): Promise<void> {
   if (!(await namespaceExists(netns))) {
     throw invalidRequest(`${netns} is not a network namespace; the pod's sandbox may be gone already`);
   }
+  if (await isNodesOwn(netns)) {
+    throw invalidRequest(
+      `${netns} is the node's own network; a tunnel there would cut the node off, so pods with hostNetwork cannot be peer pods`,
+    );
+  }
+}
+
+/** A namespace that has gone meanwhile is nobody's. */
+async function isNodesOwn(netns: string): Promise<boolean> {
+  return await isSameFile(netns, "/proc/self/ns/net").catch(() => false);
 }
 
 /** Whether the path leads to a namespace now. */

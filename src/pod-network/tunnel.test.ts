@@ -204,7 +204,7 @@ describe.skipIf(NO_NAMESPACES)("a tunnel (needs root)", () => {
 
 describe("when a tool fails", () => {
   const plan = planTunnel({
-    network: { netns: "/proc/self/ns/net", podInterface: "eth0", vxlanPort: 4789, dedicated: false },
+    network: { netns: "/proc/self/ns/uts", podInterface: "eth0", vxlanPort: 4789, dedicated: false },
     vxlanId: 7,
     vmAddresses: ["192.0.2.10"],
   });
