@@ -166,7 +166,9 @@ export class HeldLink {
 
   async #pause(): Promise<void> {
     const { clock, limits } = this.#host;
-    const delayMs = Math.min(limits.redialMaxMs, limits.redialMinMs * 2 ** Math.min(this.#failures - 1, 16));
+    const known = this.#everUp || this.#host.agentKnown();
+    const maxMs = known ? limits.redialMaxMs : limits.firstDialMaxMs;
+    const delayMs = Math.min(maxMs, limits.redialMinMs * 2 ** Math.min(this.#failures - 1, 16));
     try {
       await clock.sleep(delayMs, this.#closing.signal);
     } catch (error) {

@@ -31,6 +31,8 @@ export interface ShimProxyLimits {
   /** Delay before the second dial; doubles up to `redialMaxMs`. */
   readonly redialMinMs: number;
   readonly redialMaxMs: number;
+  /** As `redialMaxMs` while the VM has never answered: its StartVM waits, and half of this is added to it on average. */
+  readonly firstDialMaxMs: number;
   /** For one TCP connect. */
   readonly connectTimeoutMs: number;
   /** For one TLS handshake. */
@@ -66,6 +68,7 @@ export const DEFAULT_LIMITS: ShimProxyLimits = {
   downLimitMs: 120_000,
   redialMinMs: 20,
   redialMaxMs: 250,
+  firstDialMaxMs: 50,
   connectTimeoutMs: 1000,
   handshakeTimeoutMs: 5000,
   consentMs: 300,
