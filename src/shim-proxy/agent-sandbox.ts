@@ -36,7 +36,7 @@ export interface VmTarget extends VmAddress {
 }
 
 /** First dials that may end right after the TLS handshake before that counts as a refusal: about 1.5 s of them. */
-const MAX_HANG_UPS = 10;
+const MAX_HANG_UPS = 30;
 
 interface Waiter {
   resolve(): void;
