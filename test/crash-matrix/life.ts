@@ -11,6 +11,8 @@ export class Life {
   readonly #shim: PlayedShim;
   readonly #netns: string;
   readonly #pod: string;
+  #session: PlayedAgentSession | undefined;
+  #dead = false;
   /** The last call that was begun, for messages. */
   at = "nothing";
 
@@ -37,27 +39,38 @@ export class Life {
       await left;
       return;
     }
+    this.#mustLive();
     try {
       this.at = "StartVM";
       await this.#shim.startVm(this.id);
       this.at = "Check";
       await this.#checkAgent(agentSocket);
     } catch (error) {
-      await this.#shim.stopVm(this.id).catch(() => undefined); // As the shim: never repeated.
+      // As the shim: never repeated, and not said at all by one that was killed.
+      if (!this.#dead) await this.#shim.stopVm(this.id).catch(() => undefined);
       throw error;
     }
+    this.#mustLive();
     this.at = "StopVM";
     await this.#shim.stopVm(this.id);
     this.at = "the end";
   }
 
   async #checkAgent(agentSocket: string): Promise<void> {
+    this.#mustLive();
     await using session = await PlayedAgentSession.open(agentSocket);
+    this.#session = session;
     await session.health.check({ service: "" }, { timeoutMs: 30_000 });
   }
 
   /** The shim is killed: its connections close, and it never sends StopVM. */
   async die(): Promise<void> {
+    this.#dead = true;
+    await this.#session?.[Symbol.asyncDispose]();
     await this.#shim.die();
+  }
+
+  #mustLive(): void {
+    if (this.#dead) throw new Error(`the shim was killed at ${this.at}`);
   }
 }
