@@ -8,6 +8,7 @@ import { ROOT } from "../test/node/child.ts";
 import { isInside, isRoot, prepareNamespaces, rerunInNamespaces } from "../test/node/namespaces.ts";
 import { TestNode } from "../test/node/test-node.ts";
 import { type Adaptor, Starter } from "./adaptors.ts";
+import { cloudCallRows, measureCloudCalls } from "./cloud-calls.ts";
 import { CHECK, directClient, forwarderClient, measureDataPlane, type Way } from "./data-plane.ts";
 import { measureBursts, measureCreate, measureStart } from "./lifecycle.ts";
 import { scriptedCloud } from "./other-cloud.ts";
@@ -149,6 +150,12 @@ async function measureAll(
       start: Object.fromEntries(start),
       rounds: Object.fromEntries(rounds),
     };
+  }
+  if (wants("cloud-calls")) {
+    note("calls of the clouds' APIs, against the fakes");
+    const calls = await measureCloudCalls();
+    rows.push(...cloudCallRows(calls));
+    detail["cloudCalls"] = calls;
   }
   return { rows, detail };
 }
