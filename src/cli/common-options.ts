@@ -309,7 +309,7 @@ const KUBERNETES: OptionGroup = {
       flag: "peerpods-cluster-id",
       env: "CLUSTER_ID",
       kind: "string",
-      help: "identity of the cluster in the tags of its VMs; unset: the UID of namespace kube-system; outside Kubernetes, without it, VMs are never found by tag",
+      help: "identity of the cluster in the tags of its VMs, such as the UID of namespace kube-system; without it VMs are never found by tag, and the reaper is off",
     },
     {
       flag: "probe-port",

@@ -146,7 +146,7 @@ async function runTerm(term: Term): Promise<void> {
     config: term.sandboxConfig,
   };
   const embedded = (await embedsProxy(term)) ? await startEmbeddedProxy(term) : undefined;
-  const control = new ControlPlane(deps, session, term.node, reaperOf(config));
+  const control = new ControlPlane(deps, session, term.node, reaperOf(config, log));
   removeOldFrameSockets(config.paths.runDir);
   const frames = await serveFrames(frameSocket, (signal) => control.ready(signal));
   control.begin();
@@ -188,9 +188,13 @@ function runtimeOf(config: AdaptorConfig, clock: Clock): ContainerRuntime | unde
   return criEndpoint === "" ? undefined : containerRuntime(criEndpoint, clock);
 }
 
-function reaperOf(config: AdaptorConfig): ReaperOptions | undefined {
+function reaperOf(config: AdaptorConfig, log: Log): ReaperOptions | undefined {
   const { cleaning } = config;
   if (cleaning.reaper === "off") return undefined;
+  if (config.node.clusterId === "" || cleaning.criEndpoint === "") {
+    log.warn("VMs that nobody owns are not looked for: that needs CLUSTER_ID and CRI_RUNTIME_ENDPOINT");
+    return undefined;
+  }
   return {
     intervalMs: cleaning.reaperIntervalMs,
     startDeadlineMs: cleaning.reaperStartDeadlineMs,

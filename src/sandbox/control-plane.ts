@@ -1,16 +1,17 @@
-import { describeError, unavailable } from "../errors/index.ts";
+import { describeError, isCaaError, unavailable } from "../errors/index.ts";
 import type { OwedStopNotice, ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
 import { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import type { ProxySession } from "./proxy-session.ts";
 import { Reaper, type ReaperOptions } from "./reaper.ts";
 import { reconcile, settleOwedStop } from "./recovery.ts";
-import { abortable } from "./shared-task.ts";
+import { Broadcast } from "./shared-task.ts";
 import { ShimWatch } from "./shim-watch.ts";
 import { checkVmsForever } from "./vm-check.ts";
 
 /** How long tombstones of stopped sandboxes are kept. */
 const STOP_MEMORY_MS = 24 * 60 * 60 * 1000;
+const FORGET_STOPS_INTERVAL_MS = 60 * 60 * 1000;
 /** Pause before a stop that could not be recorded is tried again. */
 const OWED_STOP_RETRY_MS = 10_000;
 
@@ -33,7 +34,10 @@ export class ControlPlane {
   readonly #manager: SandboxManager;
   readonly #watch: ShimWatch;
   readonly #ending = new AbortController();
-  readonly #ready = Promise.withResolvers<SandboxManager>();
+  readonly #changed = new Broadcast();
+  #recovered = false;
+  /** Why calls cannot be served now: the journal cannot be used, or this is the end. */
+  #obstacle: Error | undefined;
   #running: Promise<void> = Promise.resolve();
   #checking = false;
 
@@ -45,12 +49,20 @@ export class ControlPlane {
     this.#node = node;
     this.#manager = new SandboxManager(deps, (id) => this.#watch.expectConnection(id));
     this.#watch = new ShimWatch(deps, this.#manager);
-    this.#ready.promise.catch(() => undefined);
   }
 
-  /** The manager, once it has recovered. */
+  /** The manager, once it has recovered. Rejects with what keeps it from that when a person has to act. */
   ready(signal: AbortSignal): Promise<SandboxManager> {
-    return abortable(this.#ready.promise, signal);
+    const look = (): SandboxManager | undefined => {
+      if (this.#obstacle !== undefined) throw this.#obstacle;
+      return this.#recovered ? this.#manager : undefined;
+    };
+    return this.#changed.until(look, signal);
+  }
+
+  #tell(obstacle: Error | undefined): void {
+    this.#obstacle = obstacle;
+    this.#changed.notify();
   }
 
   /** Begins to attach; what goes wrong is tried again until `end`. */
@@ -80,13 +92,26 @@ export class ControlPlane {
     }
     closeFrames();
     this.#ending.abort(unavailable("this control plane is shutting down"));
-    this.#ready.reject(unavailable("this control plane is shutting down"));
+    this.#tell(unavailable("this control plane is shutting down"));
     await this.#manager.shutDown();
     await this.#running;
     this.#session.close();
   }
 
   async #onAttached(snapshot: ProxySnapshot, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#recover(snapshot, signal);
+    } catch (error) {
+      // Waiting helps nobody then: the pod's events shall say what to do.
+      if (isCaaError(error, "journal")) this.#tell(error);
+      throw error;
+    }
+    this.#recovered = true;
+    this.#tell(undefined);
+    this.#startChecking();
+  }
+
+  async #recover(snapshot: ProxySnapshot, signal: AbortSignal): Promise<void> {
     const { journal } = this.#deps;
     const nothingKnown = journal.sandboxes().length === 0;
     const sameBoot =
@@ -98,8 +123,6 @@ export class ControlPlane {
     if (journal.meta("boot_id") !== this.#node.bootId) journal.setMeta("boot_id", this.#node.bootId);
     if (journal.meta("proxy_instance") !== snapshot.instanceId)
       journal.setMeta("proxy_instance", snapshot.instanceId);
-    this.#ready.resolve(this.#manager);
-    this.#startChecking();
   }
 
   /** What goes on beside the calls, from the first attachment to the end. */
@@ -107,6 +130,7 @@ export class ControlPlane {
     if (this.#checking) return;
     this.#checking = true;
     this.#untilEnd("the VM check", checkVmsForever(this.#deps, this.#ending.signal));
+    this.#untilEnd("forgetting old stops", this.#forgetStopsForever());
     const { runtime } = this.#deps;
     if (runtime === undefined || this.#reaper === undefined) return;
     const reaper = new Reaper({ ...this.#deps, runtime }, this.#reaper, (vm) => {
@@ -119,6 +143,18 @@ export class ControlPlane {
       this.#manager.deleteVm(vm.name, vm.id);
     });
     this.#untilEnd("the reaper", reaper.run(this.#ending.signal));
+  }
+
+  async #forgetStopsForever(): Promise<void> {
+    const { clock, journal, log } = this.#deps;
+    for (;;) {
+      await clock.sleep(FORGET_STOPS_INTERVAL_MS, this.#ending.signal);
+      try {
+        journal.forgetStops(clock.wallMs() - STOP_MEMORY_MS);
+      } catch (error) {
+        log.warn("old stops could not be forgotten", { error: describeError(error) });
+      }
+    }
   }
 
   #untilEnd(what: string, work: Promise<void>): void {

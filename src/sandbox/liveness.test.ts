@@ -50,6 +50,21 @@ describe("a sandbox without its shim", () => {
     expect(node.residue()).toEqual([]);
   });
 
+  test("is not stopped by one list that lacks it: its shim may be starting it still", async () => {
+    using node = await withRunningPod();
+    let lists = 0;
+    const runtime: Runtime = {
+      podUid: async () => undefined,
+      list: async () => (++lists === 2 ? new Map([["s1", "ready"]]) : new Map()),
+    };
+    const watch = new ShimWatch({ ...node.deps, runtime }, node.manager);
+    watch.suspect("s1", "connections closed");
+    await node.clock.advance(10_000);
+    expect(node.journal.sandbox("s1")?.phase).toBe("running");
+    await node.clock.advance(10_000);
+    expect(node.residue()).toEqual([]);
+  });
+
   test("is stopped only when the runtime agrees, and a runtime that does not answer agrees to nothing", async () => {
     using node = await withRunningPod();
     let answer: () => Map<string, RuntimeSandboxState> = () => new Map([["s1", "ready"]]);

@@ -189,8 +189,17 @@ export class SandboxManager {
     const { journal } = this.#deps;
     if (journal.sandbox(id)?.phase === "stopping") return;
     const kind = isCaaError(failure) ? failure.kind : "internal";
-    journal.startFailed(id, { kind, message: describeError(failure) });
-    this.#inBackground(this.#removal.ofFailedStart(id));
+    const record = (): void => {
+      if (journal.sandbox(id)?.phase === "stopping") return;
+      journal.startFailed(id, { kind, message: describeError(failure) });
+      this.#inBackground(this.#removal.ofFailedStart(id));
+    };
+    try {
+      record();
+    } catch {
+      // The disk is full, or worse: the VM must not stay because of that. What fails is logged there.
+      this.#inBackground(this.#removal.untilDone(id, "start.failed", async () => record()));
+    }
     // A shim that left will hardly come back to say StopVM; one that was told will, unless it is killed.
     const { orphanGraceMs, reservationMs } = this.#deps.config;
     this.#expireFailure(id, kind === "cancelled" ? orphanGraceMs : reservationMs);

@@ -21,7 +21,7 @@ export class Removal {
 
   /** Resolves when nothing of the sandbox is left, its row in the journal included. Rejects at shutdown. */
   async all(id: string): Promise<void> {
-    await this.#untilDone(id, "stop", () => this.#removeAll(id));
+    await this.untilDone(id, "stop", () => this.#removeAll(id));
   }
 
   /** Tunnel and VM of a start that failed; row, socket and directory stay for the answer and its StopVM. */
@@ -69,13 +69,14 @@ export class Removal {
     const { journal, networking } = this.#deps;
     const plan = journal.sandbox(id)?.tunnelJson;
     if (plan === undefined) return;
-    await this.#untilDone(id, "tunnel.remove", async () => {
+    await this.untilDone(id, "tunnel.remove", async () => {
       await networking.tearDown(plan, this.#shutdown);
       journal.tunnelGone(id);
     });
   }
 
-  async #untilDone(id: string, step: string, work: () => Promise<void>): Promise<void> {
+  /** Tries `work` until it succeeds. Rejects at shutdown. */
+  async untilDone(id: string, step: string, work: () => Promise<void>): Promise<void> {
     for (let pauseMs = RETRY_FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_PAUSE_MS)) {
       this.#shutdown.throwIfAborted();
       try {

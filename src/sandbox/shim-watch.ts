@@ -3,6 +3,8 @@ import type { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { SharedTask } from "./shared-task.ts";
 
+/** How many lists in a row must lack a sandbox. */
+const LOOKS_UNTIL_ABSENT = 3;
 /** How often the container runtime is asked about a sandbox whose shim is gone. */
 const RUNTIME_POLL_MS = 5000;
 /** Pause before a stop that could not be recorded is tried again. */
@@ -96,10 +98,15 @@ export class ShimWatch {
   /** A runtime that does not answer agrees to nothing. */
   async #untilRuntimeAgrees(id: string, signal: AbortSignal): Promise<void> {
     const { clock, log, runtime } = this.#deps;
+    let looksAbsent = 0;
     for (;;) {
       signal.throwIfAborted();
       try {
-        if ((await runtime?.list(signal))?.get(id) !== "ready") return;
+        const state = (await runtime?.list(signal))?.get(id);
+        if (state === "not-ready") return;
+        // A sandbox is not listed until its shim has started it: one look at a new one proves nothing.
+        looksAbsent = state === undefined ? looksAbsent + 1 : 0;
+        if (looksAbsent >= LOOKS_UNTIL_ABSENT) return;
       } catch (error) {
         signal.throwIfAborted();
         log.warn("the container runtime cannot be asked about a sandbox", {
