@@ -28,6 +28,12 @@ const verdict = (row: Row): string => {
   return met ? "met" : "target missed";
 };
 
+/** What we add to the forwarder, which nobody can do without: the same ratio, to the way over it. */
+function overForwarder({ values: { forwarder, ours, other } }: Row): string {
+  if (forwarder === undefined || ours === undefined) return "";
+  return `${number(ours / forwarder)}${other === undefined ? "" : ` [${number(other / forwarder)}]`}`;
+}
+
 const targetText = ({ target }: Row): string => {
   if (target === undefined) return "";
   return "atMost" in target ? `<= ${target.atMost}` : `>= ${target.atLeast}`;
@@ -43,6 +49,7 @@ export function table(rows: readonly Row[], withOther: boolean): string {
     "ours",
     ...(withOther ? ["other"] : []),
     "figure",
+    "to forwarder",
     "target",
     "",
   ];
@@ -57,6 +64,7 @@ export function table(rows: readonly Row[], withOther: boolean): string {
       number(values.ours),
       ...(withOther ? [number(values.other)] : []),
       figure === undefined ? "" : `${figure.name} ${number(figure.ours)}${other}`,
+      overForwarder(row),
       targetText(row),
       verdict(row),
     ];
@@ -64,7 +72,7 @@ export function table(rows: readonly Row[], withOther: boolean): string {
   const widths = heads.map((head, n) =>
     Math.max(head.length, 3, ...cells.map((line) => line[n]?.length ?? 0)),
   );
-  const isText = (n: number): boolean => n < 2 || n >= heads.length - 3;
+  const isText = (n: number): boolean => n < 2 || n >= heads.length - 4;
   const line = (texts: readonly string[]): string =>
     `| ${texts.map((text, n) => (isText(n) ? text.padEnd(widths[n] ?? 0) : text.padStart(widths[n] ?? 0))).join(" | ")} |`;
   const rule = `|${widths.map((width, n) => (isText(n) ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`)).join("|")}|`;
