@@ -101,6 +101,7 @@ export class ControlPlane {
   async #onAttached(snapshot: ProxySnapshot, signal: AbortSignal): Promise<void> {
     try {
       await this.#recover(snapshot, signal);
+      await this.#session.recovered(signal);
     } catch (error) {
       // Waiting helps nobody then: the pod's events shall say what to do.
       if (isCaaError(error, "journal")) this.#tell(error);

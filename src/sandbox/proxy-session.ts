@@ -149,6 +149,11 @@ export class ProxySession implements ShimProxyControl {
     await this.#client?.release(signal);
   }
 
+  /** From now on this control plane works on calls. */
+  async recovered(signal: AbortSignal): Promise<void> {
+    await this.#client?.recovered(signal);
+  }
+
   close(): void {
     if (this.#client !== undefined) this.#drop(this.#client);
   }

@@ -5,6 +5,7 @@ import {
   deadlineExceeded,
   describeError,
   type ErrorKind,
+  isCaaError,
   unavailable,
   wrongState,
 } from "../errors/index.ts";
@@ -317,6 +318,24 @@ export class ShimProxyClient implements ShimProxyControl {
       (deadline, answer) => this.#wire.ackStop({ epoch, sandboxId }, new Metadata(), { deadline }, answer),
       signal,
     );
+  }
+
+  /**
+   * This owner has recovered and works on calls from now on; what it dies over after this counts as died-under. A proxy that
+   * does not know the call is content without it.
+   */
+  async recovered(signal?: AbortSignal): Promise<void> {
+    const epoch = this.#owned();
+    try {
+      await this.#call(
+        "tell the shim-proxy of the recovery",
+        CALL_TIMEOUT_MS,
+        (deadline, answer) => this.#wire.recovered({ epoch }, new Metadata(), { deadline }, answer),
+        signal,
+      );
+    } catch (error) {
+      if (!isCaaError(error, "unsupported")) throw error;
+    }
   }
 
   /** An orderly good-bye. Call it before the frame socket closes: calls that are unanswered then go to the next owner and do not count as died-under. */

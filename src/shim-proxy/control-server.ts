@@ -78,6 +78,10 @@ function handlers(deps: ControlServerDeps): ShimProxyServer {
       ownership.release(request.epoch);
       return {};
     }),
+    recovered: unary(deps, (request) => {
+      ownership.recovered(request.epoch);
+      return {};
+    }),
     putSandbox: unary(deps, async (request) => {
       ownership.check(request.epoch);
       await agents.putSandbox(request.id, request.dir);

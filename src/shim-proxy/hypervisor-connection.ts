@@ -251,7 +251,8 @@ export class HypervisorConnection {
       if (!call.delivered && !call.suspect) continue;
       call.delivered = false;
       call.suspect = false;
-      if (died) call.deaths++;
+      // A StopVM is carried out whoever dies: it stays owed, and its caller may as well wait.
+      if (died && call.method !== "StopVM") call.deaths++;
       if (call.deaths >= this.#host.limits.poisonDeaths) this.#poison(call);
       else this.#armTimer(call);
     }

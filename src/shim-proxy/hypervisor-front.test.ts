@@ -291,6 +291,34 @@ describe("when control planes die", () => {
     expect(owner.snapshot.heldCalls).toEqual([]);
   });
 
+  test("an owner that dies before it has recovered did not die of a call", async () => {
+    const shim = await rawShim();
+    const id = shim.ask(HYPERVISOR, "StartVM", startVm("s1"));
+    for (let epoch = 1; epoch <= 5; epoch++) {
+      const owner = await FakeOwner.attach(bench.opened, bench.dir, { epoch, recovers: false });
+      await owner.next("StartVM");
+      owner.die();
+      await bench.clock.jump(10);
+    }
+    const owner = await attach(6);
+    expect(owner.snapshot.heldCalls).toEqual([{ sandboxId: "s1", method: "StartVM", deaths: 0 }]);
+    (await owner.next("StartVM")).answer();
+    await eventually(() => expect(statusOf(shim, id)).toBe(0));
+  });
+
+  test("a StopVM is never blamed: it is asked until it is answered", async () => {
+    const shim = await rawShim();
+    const id = shim.ask(HYPERVISOR, "StopVM", startVm("s1"));
+    for (let epoch = 1; epoch <= 5; epoch++) {
+      const owner = await attach(epoch);
+      await owner.next("StopVM");
+      owner.die();
+      await bench.clock.jump(10);
+    }
+    (await (await attach(6)).next("StopVM")).answer();
+    await eventually(() => expect(statusOf(shim, id)).toBe(0));
+  });
+
   test("an owner that releases itself does not count as died", async () => {
     const shim = await rawShim();
     const id = shim.ask(HYPERVISOR, "StartVM", startVm("s1"));

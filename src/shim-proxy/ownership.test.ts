@@ -34,6 +34,7 @@ const left: Event = { callerLeft: { sandboxId: "s1", method: "StartVM" } };
 test("an owner that does not read its events is taken for dead", () => {
   const { told, ownership, attach } = setUp();
   const owner = attach(1n, 2);
+  ownership.recovered(1n);
   ownership.emit(left);
   expect(ownership.current).toBe(owner.session);
   ownership.emit(left);
@@ -46,7 +47,9 @@ test("an owner that does not read its events is taken for dead", () => {
 test("an owner that is replaced has died, one that is released has not, and a late end of its stream means nothing", () => {
   const { told, ownership, attach } = setUp();
   const first = attach(1n);
+  ownership.recovered(1n);
   const second = attach(2n);
+  expect(() => ownership.recovered(1n)).toThrow(/epoch 1 is over/);
   ownership.streamEnded(first.session);
   ownership.release(2n);
   ownership.streamEnded(second.session);
@@ -55,6 +58,13 @@ test("an owner that is replaced has died, one that is released has not, and a la
   expect(() => ownership.check(2n)).toThrow(/not attached/);
   expect(() => attach(1n)).toThrow(/epoch 1 is over/);
   attach(2n);
+});
+
+test("an owner that never recovered has worked on nothing that could have killed it", () => {
+  const { told, ownership, attach } = setUp();
+  const owner = attach(1n);
+  ownership.streamEnded(owner.session);
+  expect(told).toEqual(["owner 1", "1 released"]);
 });
 
 test("the snapshot comes before anything is asked or told", () => {

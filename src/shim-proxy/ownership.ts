@@ -27,7 +27,7 @@ export interface OwnershipListener {
 export class Ownership {
   readonly #listener: OwnershipListener;
   #highestEpoch: bigint = 0n;
-  #current: { readonly session: OwnerSession; readonly sink: EventSink } | undefined;
+  #current: { readonly session: OwnerSession; readonly sink: EventSink; recovered: boolean } | undefined;
 
   constructor(listener: OwnershipListener) {
     this.#listener = listener;
@@ -46,7 +46,7 @@ export class Ownership {
     }
     this.#highestEpoch = session.epoch;
     this.#drop("died", "replaced");
-    this.#current = { session, sink };
+    this.#current = { session, sink, recovered: false };
     for (const event of snapshot()) sink.write(event);
     this.#listener.onOwner(session);
   }
@@ -60,6 +60,12 @@ export class Ownership {
         `epoch ${epoch} is over, ${this.#highestEpoch} was seen; another control plane owns this node`,
       );
     throw wrongState(`epoch ${epoch} is not attached; call Attach first and keep its stream`);
+  }
+
+  /** The owner works on calls from now on. Throws `wrong-state` unless the caller is the attached owner. */
+  recovered(epoch: bigint): void {
+    this.check(epoch);
+    if (this.#current !== undefined) this.#current.recovered = true;
   }
 
   /** Ends the attach in an orderly way. Throws `wrong-state` unless the caller is the attached owner. */
@@ -88,6 +94,7 @@ export class Ownership {
     if (current === undefined) return;
     this.#current = undefined;
     current.sink.end(reason);
-    this.#listener.onOwnerGone(current.session, how);
+    // One that died before it worked on any call did not die of one.
+    this.#listener.onOwnerGone(current.session, current.recovered ? how : "released");
   }
 }

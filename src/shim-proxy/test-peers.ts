@@ -274,7 +274,11 @@ export class FakeOwner extends RecordingPeer {
   static async attach(
     opened: Opened,
     dir: string,
-    options: Partial<AttachOptions> & { readonly onLost?: (reason: Error) => void } = {},
+    options: Partial<AttachOptions> & {
+      readonly onLost?: (reason: Error) => void;
+      /** Dies before it has recovered: what it was given must not be blamed. */
+      readonly recovers?: boolean;
+    } = {},
   ): Promise<FakeOwner> {
     const epoch = options.epoch ?? 1;
     const frameSocket = join(dir, `frames-${epoch}-${Math.random().toString(36).slice(2, 8)}.sock`);
@@ -292,6 +296,7 @@ export class FakeOwner extends RecordingPeer {
       { programVersion: "test", frameSocket, ...options, epoch },
       (event) => events.push(event),
     );
+    if (options.recovers !== false) await client.recovered();
     return new FakeOwner({ client, snapshot, events, server, peer });
   }
 

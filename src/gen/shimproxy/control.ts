@@ -163,6 +163,13 @@ export interface Loss {
   detail: string;
 }
 
+export interface RecoveredRequest {
+  epoch: bigint;
+}
+
+export interface RecoveredResponse {
+}
+
 export interface ReleaseRequest {
   epoch: bigint;
 }
@@ -1221,6 +1228,107 @@ export const Loss: MessageFns<Loss> = {
   },
 };
 
+function createBaseRecoveredRequest(): RecoveredRequest {
+  return { epoch: 0n };
+}
+
+export const RecoveredRequest: MessageFns<RecoveredRequest> = {
+  encode(message: RecoveredRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecoveredRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecoveredRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecoveredRequest>): RecoveredRequest {
+    return RecoveredRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecoveredRequest>): RecoveredRequest {
+    const message = createBaseRecoveredRequest();
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    return message;
+  },
+};
+
+function createBaseRecoveredResponse(): RecoveredResponse {
+  return {};
+}
+
+export const RecoveredResponse: MessageFns<RecoveredResponse> = {
+  encode(_: RecoveredResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecoveredResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecoveredResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecoveredResponse>): RecoveredResponse {
+    return RecoveredResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RecoveredResponse>): RecoveredResponse {
+    const message = createBaseRecoveredResponse();
+    return message;
+  },
+};
+
 function createBaseReleaseRequest(): ReleaseRequest {
   return { epoch: 0n };
 }
@@ -2254,6 +2362,16 @@ export const ShimProxyService = {
     responseSerialize: (value: Event): Buffer => Buffer.from(Event.encode(value).finish()),
     responseDeserialize: (value: Buffer): Event => Event.decode(value),
   },
+  /** The owner has recovered and works on calls from now on: only what it dies over after this counts as died-under. */
+  recovered: {
+    path: "/peerpod.shimproxy.v1.ShimProxy/Recovered" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecoveredRequest): Buffer => Buffer.from(RecoveredRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecoveredRequest => RecoveredRequest.decode(value),
+    responseSerialize: (value: RecoveredResponse): Buffer => Buffer.from(RecoveredResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecoveredResponse => RecoveredResponse.decode(value),
+  },
   /**
    * An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. To be called before
    * the frame socket closes; the proxy then closes its connections to it and ends the Attach stream.
@@ -2332,6 +2450,8 @@ export interface ShimProxyServer extends UntypedServiceImplementation {
    * FAILED_PRECONDITION: the epoch is lower than one already seen. UNIMPLEMENTED: no API version in common.
    */
   attach: handleServerStreamingCall<AttachRequest, Event>;
+  /** The owner has recovered and works on calls from now on: only what it dies over after this counts as died-under. */
+  recovered: handleUnaryCall<RecoveredRequest, RecoveredResponse>;
   /**
    * An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. To be called before
    * the frame socket closes; the proxy then closes its connections to it and ends the Attach stream.
@@ -2362,6 +2482,22 @@ export interface ShimProxyClient extends Client {
    */
   attach(request: AttachRequest, options?: Partial<CallOptions>): ClientReadableStream<Event>;
   attach(request: AttachRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Event>;
+  /** The owner has recovered and works on calls from now on: only what it dies over after this counts as died-under. */
+  recovered(
+    request: RecoveredRequest,
+    callback: (error: ServiceError | null, response: RecoveredResponse) => void,
+  ): ClientUnaryCall;
+  recovered(
+    request: RecoveredRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecoveredResponse) => void,
+  ): ClientUnaryCall;
+  recovered(
+    request: RecoveredRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecoveredResponse) => void,
+  ): ClientUnaryCall;
   /**
    * An orderly good-bye: unanswered calls are kept for the next owner and not counted as died-under. To be called before
    * the frame socket closes; the proxy then closes its connections to it and ends the Attach stream.
