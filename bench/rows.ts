@@ -76,6 +76,11 @@ export function lifecycleRows(measured: {
       values: all((round) => median(round.oneByOneMs)),
     },
     { what: "pod ready, 20 at once, median", unit: "ms", values: all((round) => median(round.atOnceMs)) },
+    {
+      what: "pods of all rounds that failed to start",
+      unit: "",
+      values: pair(rounds, (some) => some.reduce((sum, round) => sum + round.failures, 0)),
+    },
     { what: "20 pods, one after another", unit: "ms", values: all((round) => round.allOneByOneMs) },
     {
       what: "20 pods at once",
