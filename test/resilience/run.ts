@@ -5,6 +5,9 @@ import type { Case, Outcome } from "./case.ts";
 import { groupOf } from "./groups.ts";
 import { Stage } from "./stage.ts";
 
+/** A case that hangs fails with the logs of its node. */
+const CASE_LIMIT_MS = 4 * 60_000;
+
 const [group = "", part = ""] = process.argv.slice(2);
 if (isRoot && !isInside) process.exit(rerunInNamespaces(import.meta.filename, process.argv.slice(2)));
 if (isRoot) prepareNamespaces();
@@ -35,12 +38,15 @@ async function reopen(last: Stage | undefined, one: Case): Promise<Stage> {
 }
 
 async function play(stage: Stage, one: Case): Promise<Outcome> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error("it hung")), CASE_LIMIT_MS);
   try {
-    await one.run(stage);
-    await stage.clear();
+    await Promise.race([one.run(stage).then(() => stage.clear()), late.promise]);
     return { name: one.name };
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { name: one.name, failure: `${text}\n${stage.node.logs()}` };
+  } finally {
+    clearTimeout(timer);
   }
 }
