@@ -1,4 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Server, ServerCredentials, type ServerWritableStream } from "@grpc/grpc-js";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import {
@@ -9,9 +12,11 @@ import {
   FailLinkRequest,
   PutLinkRequest,
   PutSandboxRequest,
+  RecoveredRequest,
   ReleaseRequest,
   ShimProxyService,
 } from "../gen/shimproxy/control.ts";
+import { ShimProxyClient } from "./client.ts";
 
 // A newer control plane must drive an older proxy and the reverse, so what version 1 sends is kept as bytes. A change of
 // the protocol adds a file for its version and leaves this one alone.
@@ -51,6 +56,7 @@ const MESSAGES: readonly (readonly [name: string, codec: Codec, message: object]
     AttachRequest,
     { epoch, apiVersions: [1], frameSocket: "/run/peerpod/f.sock", programVersion: "0.1.0" },
   ],
+  ["recovered", RecoveredRequest, { epoch }],
   ["release", ReleaseRequest, { epoch }],
   ["putSandbox", PutSandboxRequest, { epoch, id, dir: `/run/peerpod/pods/${id}` }],
   [
@@ -109,4 +115,33 @@ describe("the control API of version 1", () => {
     expect(Event.decode(bytes).loss?.kind).toBe("exit-code");
     expect(Event.decode(unknownField)).toEqual(Event.create());
   });
+});
+
+test("a control plane is content with a proxy that knows only Attach", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "older-"));
+  const socket = join(dir, "proxy.sock");
+  const server = new Server();
+  // What is not given here is answered UNIMPLEMENTED, as by a proxy that has never heard of it.
+  server.addService(ShimProxyService, {
+    attach: (call: ServerWritableStream<AttachRequest, Event>) => {
+      call.write(
+        Event.fromPartial({ attached: { instanceId: "old", apiVersion: 1, programVersion: "0.0.9" } }),
+      );
+      call.write(Event.fromPartial({ snapshotEnd: {} }));
+    },
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
+      error ? reject(error) : resolve(),
+    );
+  });
+  const client = await ShimProxyClient.connect(socket);
+  const options = { epoch: 1, frameSocket: join(dir, "frames.sock"), programVersion: "test" };
+  const snapshot = await client.attach(options, () => undefined);
+  expect(snapshot).toMatchObject({ instanceId: "old", sandboxes: [], heldCalls: [], owedStops: [] });
+  await client.recovered();
+  await expect(client.putSandbox("s1", "/run/s1")).rejects.toMatchObject({ kind: "unsupported" });
+  client.close();
+  server.forceShutdown();
+  rmSync(dir, { recursive: true, force: true });
 });
