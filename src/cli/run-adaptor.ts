@@ -118,7 +118,9 @@ interface Term {
 /** From the lock to the orderly end. */
 async function runTerm(term: Term): Promise<void> {
   const { config, clock, log, points } = term;
-  const journal = openJournal(term);
+  // What is opened here ends here too, also when the next thing cannot be opened: nothing may keep the process, and with it the lock.
+  await using opened = new AsyncDisposableStack();
+  const journal = opened.adopt(openJournal(term), (open) => open.close());
   const epoch = journal.nextEpoch();
   const frameSocket = join(config.paths.runDir, `frames-${epoch}.sock`);
   const session = new ProxySession(
@@ -131,7 +133,7 @@ async function runTerm(term: Term): Promise<void> {
       waitMs: config.limits.shimProxyWaitMs,
     },
   );
-  using runtime = runtimeOf(config, clock);
+  const runtime = opened.use(runtimeOf(config, clock));
   const deps: SandboxDeps = {
     ...(runtime && { runtime }),
     clock,
@@ -145,10 +147,13 @@ async function runTerm(term: Term): Promise<void> {
     issueIdentity: (serverName) => issueVmIdentity({ serverName, nowMs: clock.wallMs() }),
     config: term.sandboxConfig,
   };
-  const embedded = (await embedsProxy(term)) ? await startEmbeddedProxy(term) : undefined;
+  if (await embedsProxy(term)) opened.adopt(await startEmbeddedProxy(term), (proxy) => proxy.close());
   const control = new ControlPlane(deps, session, term.node, reaperOf(config, log));
   removeOldFrameSockets(config.paths.runDir);
-  const frames = await serveFrames(frameSocket, (signal) => control.ready(signal));
+  opened.defer(() => rmSync(frameSocket, { force: true }));
+  const frames = opened.adopt(await serveFrames(frameSocket, (signal) => control.ready(signal)), (open) =>
+    open.close(),
+  );
   control.begin();
   log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.owner.nodeName });
   // Else it would be written at an orderly end only, and a node's processes seldom have one.
@@ -156,9 +161,6 @@ async function runTerm(term: Term): Promise<void> {
   await aborted(term.stop);
   log.info("shutting down; what is under way is left to the next control plane");
   await control.end(clock.timeout(RELEASE_TIMEOUT_MS), () => frames.close());
-  await embedded?.close();
-  rmSync(frameSocket, { force: true });
-  journal.close();
 }
 
 /** In Kubernetes never: there the proxy is a DaemonSet of its own, and is waited for. */

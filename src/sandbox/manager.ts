@@ -71,11 +71,11 @@ export class SandboxManager {
     const id = request.sandboxId;
     this.#refuseStopped(id, "CreateVM");
     const text = JSON.stringify(request);
-    const activity = this.#activity(id);
-    const known = activity.createText ?? this.#deps.journal.sandbox(id)?.requestJson;
+    const known = this.#activities.get(id)?.createText ?? this.#deps.journal.sandbox(id)?.requestJson;
     if (known !== undefined && !isSameRequest(known, text)) {
       throw alreadyExists(`sandbox ${id} exists with other arguments; a CRI sandbox id is used once`);
     }
+    const activity = this.#activity(id);
     if (activity.create === undefined) {
       activity.createText = text;
       activity.create = new SharedTask((abort) => this.#runCreate(request, abort));
@@ -130,23 +130,20 @@ export class SandboxManager {
   async start(id: string, signal: AbortSignal): Promise<void> {
     checkSandboxId(id);
     this.#refuseStopped(id, "StartVM");
-    const activity = this.#activity(id);
-    if (activity.start === undefined) {
-      const record = this.#deps.journal.sandbox(id);
-      if (record === undefined) {
-        this.#dropIdle(id);
-        throw notFound(`StartVM: there is no sandbox ${id}; CreateVM comes first`);
-      }
-      if (record.phase === "running") return;
-      if (record.failure !== undefined) throw new CaaError(record.failure.kind, record.failure.message);
-      if (record.phase === "creating" || record.phase === "stopping") {
-        throw wrongState(`StartVM: sandbox ${id} is ${record.phase}`);
-      }
-      this.#timers.cancel(id);
-      activity.start = new SharedTask((abort) => this.#runStart(record, abort));
-      this.#forgetWhenDone(id, activity.start, "start");
+    const running = this.#activities.get(id)?.start;
+    if (running !== undefined) return await running.join(signal);
+    const record = this.#deps.journal.sandbox(id);
+    if (record === undefined) throw notFound(`StartVM: there is no sandbox ${id}; CreateVM comes first`);
+    if (record.phase === "running") return;
+    if (record.failure !== undefined) throw new CaaError(record.failure.kind, record.failure.message);
+    if (record.phase === "creating" || record.phase === "stopping") {
+      throw wrongState(`StartVM: sandbox ${id} is ${record.phase}`);
     }
-    await activity.start.join(signal);
+    this.#timers.cancel(id);
+    const task = new SharedTask((abort) => this.#runStart(record, abort));
+    this.#activity(id).start = task;
+    this.#forgetWhenDone(id, task, "start");
+    await task.join(signal);
   }
 
   async #runStart(record: SandboxRecord, abort: AbortSignal): Promise<void> {
