@@ -1,5 +1,6 @@
 import { describeError, isCaaError, unavailable } from "../errors/index.ts";
 import type { OwedStopNotice, ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
+import { refreshCredentialsForever } from "./credentials.ts";
 import { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import type { ProxySession } from "./proxy-session.ts";
@@ -132,6 +133,10 @@ export class ControlPlane {
     this.#checking = true;
     this.#untilEnd("the VM check", checkVmsForever(this.#deps, this.#ending.signal));
     this.#untilEnd("forgetting old stops", this.#forgetStopsForever());
+    this.#untilEnd(
+      "the look at the certificate files",
+      refreshCredentialsForever(this.#deps, this.#ending.signal),
+    );
     const { runtime } = this.#deps;
     if (runtime === undefined || this.#reaper === undefined) return;
     const reaper = new Reaper({ ...this.#deps, runtime }, this.#reaper, (vm) => {
