@@ -9,7 +9,7 @@ import {
   refuseIfAny,
   type Surroundings,
 } from "./config.ts";
-import type { CommandSummary } from "./help.ts";
+import type { CommandSummary, Positional } from "./help.ts";
 import { readOptions } from "./options.ts";
 import { type OptionGroup, PROCESS_OPTIONS, STATE_DIR } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
@@ -18,6 +18,8 @@ import { stopSignal } from "./stop-signals.ts";
 /** A command that runs a process until it ends. */
 export interface Command extends CommandSummary {
   readonly groups: readonly OptionGroup[];
+  /** What it takes beside flags, in order; absent: nothing. */
+  readonly positionals?: readonly Positional[];
   /** Resolves to the exit status. Throws `invalid-config` before anything is started. */
   run(surroundings: Surroundings): Promise<number>;
 }
@@ -37,30 +39,37 @@ const GO_PROVIDERS: Readonly<Record<string, string>> = {
   vsphere: "vSphere",
 };
 
-const MOCK_CLOUD: CommandSummary = {
-  name: "mock-cloud",
-  summary: "The machine room: a cloud on this machine, for trials and tests; provider mock is its client.",
-};
-
-const SHIM_PROXY: CommandSummary = {
-  name: "shim-proxy",
-  summary:
-    "The data plane: holds the connections of Kata's shims while the adaptor is restarted or replaced.",
-};
-
 const adaptorSummary = (name: string): CommandSummary => ({
   name,
   summary: `The adaptor (control plane) with pod VMs of provider ${name}.`,
 });
 
-const JOURNAL_CHECK: CommandSummary = {
-  name: "journal check",
-  summary: "Whether this node's journal is sound, and what to do if not; exit status 1 then.",
-};
+/** A command that is not a provider's adaptor: what help says of it, and how it is loaded. */
+interface Listed {
+  readonly summary: string;
+  load(summary: CommandSummary): Promise<Command>;
+}
 
-const JOURNAL_SHOW: CommandSummary = {
-  name: "journal show",
-  summary: "Sandboxes and VMs of this node's journal, as JSON without secrets; also while the adaptor runs.",
+/** In the order of the overview. A name of two words is a command of a group. */
+const COMMANDS: Readonly<Record<string, Listed>> = {
+  "shim-proxy": {
+    summary:
+      "The data plane: holds the connections of Kata's shims while the adaptor is restarted or replaced.",
+    load: async (summary) => shimProxyCommand(summary),
+  },
+  "mock-cloud": {
+    summary: "The machine room: a cloud on this machine, for trials and tests; provider mock is its client.",
+    load: (summary) => mockCloudCommand(summary),
+  },
+  "journal check": {
+    summary: "Whether this node's journal is sound, and what to do if not; exit status 1 then.",
+    load: async (summary) => journalCommand(summary, "check"),
+  },
+  "journal show": {
+    summary:
+      "Sandboxes and VMs of this node's journal, as JSON without secrets; also while the adaptor runs.",
+    load: async (summary) => journalCommand(summary, "show"),
+  },
 };
 
 const DESTROY: CommandSummary = {
@@ -69,27 +78,33 @@ const DESTROY: CommandSummary = {
     "Deletes all VMs of a cluster, on purpose: `destroy PROVIDER -cluster ID`, PROVIDER as in CLOUD_PROVIDER.",
 };
 
+/** First words of commands of two. */
+const GROUPS: ReadonlySet<string> = new Set(
+  Object.keys(COMMANDS)
+    .filter((name) => name.includes(" "))
+    .map((name) => name.replace(/ .*/, "")),
+);
+
 /** Every command of this build but help and version. */
 export function commandSummaries(): readonly CommandSummary[] {
   const providers = Object.keys(PROVIDERS).sort().map(adaptorSummary);
-  return [...providers, SHIM_PROXY, MOCK_CLOUD, JOURNAL_CHECK, JOURNAL_SHOW, DESTROY];
+  const listed = Object.entries(COMMANDS).map(([name, { summary }]) => ({ name, summary }));
+  return [...providers, ...listed, DESTROY];
 }
 
 /** How many words name the command: `journal check` and `destroy azure` have two. */
 export function commandName(args: readonly string[], cloudProvider: string): readonly string[] {
   const [first = "", second = ""] = args;
   const hasSecond = second !== "" && !second.startsWith("-");
-  if (first === "journal") return hasSecond ? [first, second] : [first];
+  if (GROUPS.has(first)) return hasSecond ? [first, second] : [first];
   if (first === DESTROY.name) return hasSecond ? [first, second] : [first, cloudProvider];
   return [first];
 }
 
 /** The command of that name, with its modules loaded. Throws `invalid-config` that says which there are. */
 export async function loadCommand(name: string): Promise<Command> {
-  if (name === SHIM_PROXY.name) return shimProxyCommand();
-  if (name === MOCK_CLOUD.name) return await mockCloudCommand();
-  if (name === JOURNAL_CHECK.name) return journalCommand(JOURNAL_CHECK);
-  if (name === JOURNAL_SHOW.name) return journalCommand(JOURNAL_SHOW);
+  const listed = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (listed !== undefined) return await listed.load({ name, summary: listed.summary });
   if (name.split(" ")[0] === DESTROY.name) return await destroyCommand(name.split(" ")[1] ?? "");
   const load = Object.hasOwn(PROVIDERS, name) ? PROVIDERS[name] : undefined;
   if (load === undefined) throw unknownCommand(name);
@@ -105,9 +120,9 @@ export async function loadCommand(name: string): Promise<Command> {
   };
 }
 
-function shimProxyCommand(): Command {
+function shimProxyCommand(summary: CommandSummary): Command {
   return {
-    ...SHIM_PROXY,
+    ...summary,
     groups: SHIM_PROXY_OPTIONS,
     async run(surroundings) {
       const config = readShimProxyConfig(surroundings);
@@ -117,13 +132,13 @@ function shimProxyCommand(): Command {
   };
 }
 
-async function mockCloudCommand(): Promise<Command> {
+async function mockCloudCommand(summary: CommandSummary): Promise<Command> {
   const { MOCK_CLOUD_OPTIONS, readMockCloudConfig } = await import(
     "../../providers/mock/mock-cloud/config.ts"
   );
   const groups = [{ title: "Machine room", options: MOCK_CLOUD_OPTIONS }, PROCESS_OPTIONS];
   return {
-    ...MOCK_CLOUD,
+    ...summary,
     groups,
     async run(surroundings) {
       const options = readOptions(flatten(groups), surroundings);
@@ -135,7 +150,7 @@ async function mockCloudCommand(): Promise<Command> {
   };
 }
 
-function journalCommand(summary: CommandSummary): Command {
+function journalCommand(summary: CommandSummary, what: "check" | "show"): Command {
   return {
     ...summary,
     groups: [{ title: "Journal", options: [STATE_DIR] }],
@@ -143,7 +158,7 @@ function journalCommand(summary: CommandSummary): Command {
       const options = readOptions([STATE_DIR], surroundings);
       refuseIfAny(options.problems);
       const { checkJournal, showJournal } = await import("./journal-command.ts");
-      const run = summary === JOURNAL_CHECK ? checkJournal : showJournal;
+      const run = what === "check" ? checkJournal : showJournal;
       return await run(options.string(STATE_DIR.flag), (text) => process.stdout.write(text));
     },
   };

@@ -143,6 +143,8 @@ export interface ShimProxyConfig {
 /** The process's surroundings, read once by main. */
 export interface Surroundings extends OptionSources {
   readonly hostname: string;
+  /** What the command line said beside the flags, as the command's positionals. */
+  readonly words?: readonly string[];
 }
 
 /** All options of a provider's adaptor, for flags and help. */

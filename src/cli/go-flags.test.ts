@@ -94,3 +94,13 @@ test("whatever the command line is, it is read or refused in words", () => {
     }),
   );
 });
+
+test("words that a command takes are kept in their order, and one too many is refused", () => {
+  const specs: readonly OptionSpec[] = [{ flag: "watch", kind: "bool", help: "go on" }];
+  expect(parseFlags("inspect", specs, ["-watch", "a", "--", "-b"], 2)).toEqual({
+    values: new Map([["watch", ["true"]]]),
+    words: ["a", "-b"],
+    help: false,
+  });
+  expect(() => parseFlags("inspect", specs, ["a", "b"], 1)).toThrow('unexpected argument "b"');
+});

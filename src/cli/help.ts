@@ -20,6 +20,14 @@ export interface CommandSummary {
   readonly summary: string;
 }
 
+/** A word that a command takes beside its flags. Those that are required come first. */
+export interface Positional {
+  /** As help shows it: `POD`. */
+  readonly name: string;
+  readonly help: string;
+  readonly required: boolean;
+}
+
 /** `cloud-api-adaptor help`. */
 export function overviewHelp(commands: readonly CommandSummary[]): string {
   const width = Math.max(...commands.map((command) => command.name.length));
@@ -37,12 +45,18 @@ export function overviewHelp(commands: readonly CommandSummary[]): string {
 }
 
 /** `cloud-api-adaptor COMMAND --help`. */
-export function commandHelp(command: CommandSummary, groups: readonly OptionGroup[]): string {
+export function commandHelp(
+  command: CommandSummary & { readonly positionals?: readonly Positional[] },
+  groups: readonly OptionGroup[],
+): string {
+  const positionals = command.positionals ?? [];
+  const words = positionals.map(({ name, required }) => (required ? ` ${name}` : ` [${name}]`)).join("");
   return [
-    `Usage: cloud-api-adaptor ${command.name} [flags]`,
+    `Usage: cloud-api-adaptor ${command.name}${words} [flags]`,
     "",
     ...wrap(command.summary, "", WIDTH),
     "",
+    ...positionals.flatMap(({ name, help }) => [`  ${name}`, ...wrap(sentence(help), INDENT, WIDTH), ""]),
     "A flag wins over its variable, a variable over the default; an empty value counts as unset. Flags are written",
     "-flag value, -flag=value or with two dashes; a true|false flag alone means true. Lists and K=V pairs of variable",
     "and flag add up. DURATION is a number with a unit (300ms, 90s, 5m), or several (1h30m).",

@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { CaaError, describeError } from "../errors/index.ts";
+import { CaaError, describeError, invalidConfig } from "../errors/index.ts";
 import { commandName, commandSummaries, loadCommand } from "./commands.ts";
 import { flatten } from "./config.ts";
 import { parseFlags } from "./go-flags.ts";
@@ -55,12 +55,21 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
     return Exit.Usage;
   }
   const command = await loadCommand(name);
-  const flags = parseFlags(name, flatten(command.groups), argumentsAfter(args, words));
+  const { positionals = [] } = command;
+  const specs = flatten(command.groups);
+  const flags = parseFlags(name, specs, argumentsAfter(args, words), positionals.length);
   if (flags.help) {
     terminal.out(commandHelp(command, command.groups));
     return Exit.Ok;
   }
-  return await command.run({ flags: flags.values, env: terminal.env, hostname: hostname() });
+  const missing = positionals[flags.words.length];
+  if (missing?.required) throw invalidConfig(`${name}: ${missing.name} is missing: ${missing.help}`);
+  return await command.run({
+    flags: flags.values,
+    env: terminal.env,
+    hostname: hostname(),
+    words: flags.words,
+  });
 }
 
 /** What follows the command's own words; a word that came from the environment is not among the arguments. */

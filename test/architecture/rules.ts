@@ -15,16 +15,21 @@ export function readRules(document: string, block: string): ReadonlyMap<string, 
 }
 
 /**
- * The unit that a file belongs to: `contract` for the provider contract, `providers` for the table of providers, the folder's
- * name below src/, else the longest listed folder that holds it.
+ * The unit that a file belongs to: `contract` for the provider contract, `providers` for the table of providers, else the
+ * longest listed folder that holds it (named without src/), else the folder's name below src/.
  */
 export function unitOf(path: string, units: Iterable<string>): string {
   if (path === "providers/contract.ts") return "contract";
   if (/^providers\/[^/]+$/.test(path)) return "providers";
-  const src = /^src\/([^/]+)\//.exec(path)?.[1];
-  if (src !== undefined) return src;
+  const place = path.replace(/^src\//, "");
   const holders = [...units]
-    .filter((unit) => path.startsWith(`${unit}/`))
+    .filter((unit) => place.startsWith(`${unit}/`))
     .sort((a, b) => b.length - a.length);
-  return holders[0] ?? path.split("/").slice(0, 2).join("/");
+  return (
+    holders[0] ??
+    place
+      .split("/")
+      .slice(0, place === path ? 2 : 1)
+      .join("/")
+  );
 }

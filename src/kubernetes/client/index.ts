@@ -1,0 +1,1 @@
+export { kubeConfig } from "./config.ts";
