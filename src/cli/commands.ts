@@ -14,6 +14,7 @@ import { readOptions } from "./options.ts";
 import { type OptionGroup, PROCESS_OPTIONS, STATE_DIR } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
 import { stopSignal } from "./stop-signals.ts";
+import { programVersion } from "./version.ts";
 
 /** A command that runs a process until it ends. */
 export interface Command extends CommandSummary {
@@ -114,8 +115,12 @@ export async function loadCommand(name: string): Promise<Command> {
     groups: adaptorOptionGroups(module),
     async run(surroundings) {
       const config = readAdaptorConfig(module, surroundings);
-      const { runAdaptor } = await import("./run-adaptor.ts");
-      return await runAdaptor(config, module);
+      const { crashPoints, runAdaptor } = await import("../adaptor/index.ts");
+      return await runAdaptor(config, module, {
+        stop: stopSignal(),
+        programVersion: await programVersion(),
+        points: crashPoints(surroundings.env),
+      });
     },
   };
 }

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import type { OptionSpec } from "../../providers/contract.ts";
+import type { AdaptorConfig } from "../adaptor/index.ts";
 import { DEFAULT_LIMITS } from "../shim-proxy/limits.ts";
 import { ADAPTOR_OPTIONS } from "./common-options.ts";
-import { type AdaptorConfig, flatten, readAdaptorConfig, readShimProxyConfig } from "./config.ts";
+import { flatten, readAdaptorConfig, readShimProxyConfig } from "./config.ts";
 import { parseFlags } from "./go-flags.ts";
 import { readOptions } from "./options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";

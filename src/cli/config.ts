@@ -1,126 +1,24 @@
 import { dirname, join, resolve } from "node:path";
 import type { OptionReader, OptionSpec, ProviderModule } from "../../providers/contract.ts";
-import { parseSizingPolicy, type SizingPolicy } from "../../providers/selection/index.ts";
+import { parseSizingPolicy } from "../../providers/selection/index.ts";
+import type {
+  AdaptorConfig,
+  CleaningConfig,
+  CustomTlsFiles,
+  LimitsConfig,
+  NetworkConfig,
+  NodeConfig,
+  PathsConfig,
+  ShimProxyMode,
+  TlsConfig,
+} from "../adaptor/index.ts";
 import { describeError, internal, invalidConfig } from "../errors/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../platform/index.ts";
-import { DEFAULT_TLS_PROFILE, parseTlsProfile, type TlsProfile, tlsProfileWarnings } from "../tls/index.ts";
+import { DEFAULT_TLS_PROFILE, parseTlsProfile, tlsProfileWarnings } from "../tls/index.ts";
 import { ADAPTOR_OPTIONS } from "./common-options.ts";
 import { type OptionResult, type OptionSources, readOptions } from "./options.ts";
 import type { OptionGroup } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
-
-/** Who this process is, and whose VMs it makes. */
-export interface NodeConfig {
-  /** NODE_NAME is set: capacity, owner and probe are Kubernetes' business. */
-  readonly inKubernetes: boolean;
-  /** NODE_NAME, else the host's name. */
-  readonly name: string;
-  /** "": not known. */
-  readonly podUid: string;
-  readonly podNamespace: string;
-  readonly runtimeClassName: string;
-  /** "": to be asked of Kubernetes; outside it VMs must not be listed by tag, nor reaped. */
-  readonly clusterId: string;
-  readonly probePort: number;
-  /** "": not under systemd. */
-  readonly notifySocket: string;
-}
-
-/** Absolute paths. */
-export interface PathsConfig {
-  readonly hypervisorSocket: string;
-  readonly podsDir: string;
-  readonly runDir: string;
-  readonly proxySocket: string;
-  readonly stateDir: string;
-  readonly bootIdFile: string;
-}
-
-export type ShimProxyMode = "auto" | "external" | "embedded";
-
-/** Paths of the operator's own certificates. */
-export interface CustomTlsFiles {
-  readonly caFile: string;
-  readonly certFile: string;
-  readonly keyFile: string;
-}
-
-/** How pod VMs and the node know each other. `off` is for tests. */
-export type TlsConfig =
-  | { readonly mode: "off" }
-  | {
-      readonly mode: "on";
-      readonly profile: TlsProfile;
-      readonly skipVerify: boolean;
-      /** The operator's own certificates; undefined: keys are made per VM. */
-      readonly customFiles: CustomTlsFiles | undefined;
-    };
-
-export interface NetworkConfig {
-  readonly tunnelType: "vxlan";
-  readonly vxlanPort: number;
-  readonly vxlanMinId: number;
-  /** "": the interface of the default route. */
-  readonly hostInterface: string;
-  readonly externalNetworkViaPodVm: boolean;
-  readonly podSubnetCidrs: readonly string[];
-}
-
-export interface LimitsConfig {
-  /** Most VMs of this node; negative: not limited, not advertised. */
-  readonly maxVms: number;
-  readonly limitWaitMs: number;
-  readonly createReservationTimeoutMs: number;
-  /** From the VM's address to the first answer of its agent. */
-  readonly proxyTimeoutMs: number;
-  /** One attempt to delete a VM, and the longest pause until the next. */
-  readonly vmDeleteAttemptMs: number;
-  readonly vmDeleteRetryMaxMs: number;
-  readonly orphanGraceMs: number;
-  /** 0: never. */
-  readonly vmCheckIntervalMs: number;
-  readonly shimProxyWaitMs: number;
-}
-
-/** Finding what nobody owns. */
-export interface CleaningConfig {
-  /** Absolute path; "": there is no container runtime to ask. */
-  readonly criEndpoint: string;
-  readonly reaper: "on" | "dry-run" | "off";
-  readonly reaperIntervalMs: number;
-  readonly reaperStartDeadlineMs: number;
-  readonly reaperBudget: number;
-}
-
-export interface PodVmConfig {
-  /** "": the VM image's own. */
-  readonly pauseImage: string;
-  readonly forwarderPort: number;
-  /** As given, without surrounding white space; "": none. Not yet checked: src/user-data does. */
-  readonly initdata: string;
-  readonly enableScratchSpace: boolean;
-  readonly sizing: SizingPolicy;
-}
-
-/** All that an operator told one adaptor, checked. */
-export interface AdaptorConfig {
-  readonly provider: string;
-  /** Holds the provider's own options and the common ones. */
-  readonly providerOptions: OptionReader;
-  readonly logLevel: LogLevel;
-  readonly node: NodeConfig;
-  readonly paths: PathsConfig;
-  readonly shimProxy: ShimProxyMode;
-  readonly podVm: PodVmConfig;
-  readonly tls: TlsConfig;
-  readonly network: NetworkConfig;
-  readonly limits: LimitsConfig;
-  readonly cleaning: CleaningConfig;
-  /** Ask the cloud before serving, and end when it finds an error. */
-  readonly verifyCloudConfig: boolean;
-  /** One sentence each, to be logged at start. */
-  readonly warnings: readonly string[];
-}
 
 /** What the data plane needs to know. */
 export interface ShimProxyConfig {

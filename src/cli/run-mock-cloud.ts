@@ -1,6 +1,6 @@
 import type { MockCloudConfig } from "../../providers/mock/mock-cloud/config.ts";
-import { createLog, type LogLevel, systemClock, systemExec } from "../platform/index.ts";
-import { aborted, stopSignal } from "./stop-signals.ts";
+import { aborted, createLog, type LogLevel, systemClock, systemExec } from "../platform/index.ts";
+import { stopSignal } from "./stop-signals.ts";
 
 /** Runs the machine room until SIGTERM or SIGINT; its VMs end with it. Resolves to the exit status. */
 export async function runMockCloud(

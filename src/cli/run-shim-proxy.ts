@@ -1,9 +1,8 @@
 import { flushCompileCache } from "node:module";
 import { describeError } from "../errors/index.ts";
-import { createLog, systemClock } from "../platform/index.ts";
+import { aborted, createLog, makeFolder, systemClock } from "../platform/index.ts";
 import type { ShimProxyConfig } from "./config.ts";
-import { makeFolder } from "./node-files.ts";
-import { aborted, stopSignal } from "./stop-signals.ts";
+import { stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
 
 /** Runs the data plane. At SIGTERM it stays until its last sandbox is closed. Resolves to the exit status. */

@@ -1,0 +1,14 @@
+export type {
+  AdaptorConfig,
+  CleaningConfig,
+  CustomTlsFiles,
+  LimitsConfig,
+  NetworkConfig,
+  NodeConfig,
+  PathsConfig,
+  PodVmConfig,
+  ShimProxyMode,
+  TlsConfig,
+} from "./config.ts";
+export { crashPoints } from "./crash-points.ts";
+export { type AdaptorSurroundings, runAdaptor } from "./run-adaptor.ts";

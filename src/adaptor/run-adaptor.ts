@@ -1,0 +1,80 @@
+import { existsSync } from "node:fs";
+import type { Provider, ProviderModule } from "../../providers/contract.ts";
+import { withSizing } from "../../providers/selection/index.ts";
+import { createLog, type Log, makeFolder, readBootId, systemClock, systemExec } from "../platform/index.ts";
+import { chooseNetworking } from "./choose-networking.ts";
+import type { AdaptorConfig } from "./config.ts";
+import type { PointHook } from "./crash-points.ts";
+import { waitForLock, watchLock } from "./owner-lock.ts";
+import { sandboxConfigOf } from "./sandbox-config.ts";
+import { runTerm } from "./term.ts";
+
+/** What one run of the adaptor is given beside its settings. */
+export interface AdaptorSurroundings {
+  /** Aborts when the process is to end. */
+  readonly stop: AbortSignal;
+  readonly programVersion: string;
+  /** Of the crash matrix; undefined otherwise. */
+  readonly points: PointHook | undefined;
+}
+
+/** Runs the control plane until `stop` aborts. Resolves to the exit status. */
+export async function runAdaptor(
+  config: AdaptorConfig,
+  module: ProviderModule,
+  surroundings: AdaptorSurroundings,
+): Promise<number> {
+  const { stop, programVersion, points } = surroundings;
+  const log = createLog(config.logLevel, "adaptor");
+  const clock = systemClock;
+  for (const warning of config.warnings) log.warn(warning);
+  const sandboxConfig = sandboxConfigOf(config);
+  const networking = chooseNetworking(config, log, points);
+  const provider = withSizing(
+    await module.create(
+      { clock, exec: systemExec, log: log.child({ provider: module.name }), owner: sandboxConfig.owner },
+      config.providerOptions,
+    ),
+    config.podVm.sizing,
+  );
+  try {
+    if (config.verifyCloudConfig && !(await verifies(provider, log, stop))) return 1;
+    const podsDirExisted = existsSync(config.paths.podsDir);
+    makeFolder("PEERPODS_STATE_DIR", config.paths.stateDir);
+    makeFolder("PODS_DIR", config.paths.podsDir);
+    makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
+    const bootId = readBootId(config.paths.bootIdFile);
+    const lock = await waitForLock(config, { clock, log }, stop);
+    if (lock === undefined) return 0;
+    const node = { bootId, podsDirExisted };
+    const lost = watchLock(lock, clock, log);
+    const ended = AbortSignal.any([stop, lost.signal]);
+    await runTerm({
+      config,
+      sandboxConfig,
+      provider,
+      networking,
+      clock,
+      log,
+      node,
+      stop: ended,
+      programVersion,
+      points,
+    });
+    lost.cancel();
+    lock.release();
+    return lost.signal.aborted ? 1 : 0;
+  } finally {
+    await provider.close();
+  }
+}
+
+async function verifies(provider: Provider, log: Log, stop: AbortSignal): Promise<boolean> {
+  const findings = await provider.verify(stop);
+  for (const { check, level, text } of findings) {
+    if (level === "error") log.error(`verify ${check}: ${text}`);
+    else if (level === "warning") log.warn(`verify ${check}: ${text}`);
+    else log.info(`verify ${check}: ${text}`);
+  }
+  return !findings.some((finding) => finding.level === "error");
+}
