@@ -8,6 +8,7 @@ import { Reaper, type ReaperOptions } from "./reaper.ts";
 import { reconcile, settleOwedStop } from "./recovery.ts";
 import { Broadcast } from "./shared-task.ts";
 import { ShimWatch } from "./shim-watch.ts";
+import { notify } from "./steps.ts";
 import { checkVmsForever } from "./vm-check.ts";
 
 /** How long tombstones of stopped sandboxes are kept. */
@@ -187,11 +188,13 @@ export class ControlPlane {
         } else this.#watch.disconnected(event.sandboxId);
         return;
       case "link":
+        notify(this.#deps, event);
         if (event.state === "lost")
           log.error("the link to a VM is given up; the pod ends", { ...fields, reason: event.reason });
         else log.info(`link is ${event.state}`, { ...fields, reason: event.reason, breaks: event.breaks });
         return;
       case "loss":
+        notify(this.#deps, event);
         log.warn("a broken link cost the pod something", {
           ...fields,
           loss: event.loss,

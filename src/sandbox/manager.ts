@@ -9,24 +9,16 @@ import {
   wrongState,
 } from "../errors/index.ts";
 import type { SandboxRecord } from "../journal/index.ts";
+import { Activities, type Activity } from "./activities.ts";
 import { createSandbox } from "./create.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { Removal } from "./removal.ts";
 import { checkSandboxId, isSameRequest, type PodRequest } from "./request.ts";
 import { Broadcast, SharedTask } from "./shared-task.ts";
 import { startSandbox } from "./start.ts";
+import { asStep, notify, podRef, requestedPod } from "./steps.ts";
 import { Timers } from "./timers.ts";
 import { VmDeleter } from "./vm-deleter.ts";
-
-/** What runs for one sandbox now. What has happened is in the journal. */
-interface Activity {
-  create?: SharedTask<string>;
-  createText?: string;
-  start?: SharedTask<void>;
-  stop?: SharedTask<void>;
-  /** What a start is waiting for, for people. */
-  progress?: string;
-}
 
 /**
  * The life of all sandboxes of this node: what CreateVM, StartVM and StopVM mean. Calls may be repeated, concurrent,
@@ -36,7 +28,7 @@ interface Activity {
  */
 export class SandboxManager {
   readonly #deps: SandboxDeps;
-  readonly #activities = new Map<string, Activity>();
+  readonly #activities = new Activities();
   readonly #changes = new Broadcast();
   readonly #shutdown = new AbortController();
   readonly #deleter: VmDeleter;
@@ -75,11 +67,11 @@ export class SandboxManager {
     if (known !== undefined && !isSameRequest(known, text)) {
       throw alreadyExists(`sandbox ${id} exists with other arguments; a CRI sandbox id is used once`);
     }
-    const activity = this.#activity(id);
+    const activity = this.#activities.of(id);
     if (activity.create === undefined) {
       activity.createText = text;
       activity.create = new SharedTask((abort) => this.#runCreate(request, abort));
-      this.#forgetWhenDone(id, activity.create, "create");
+      this.#activities.track(id, activity.create, "create");
     }
     return await activity.create.join(signal);
   }
@@ -90,7 +82,12 @@ export class SandboxManager {
     const startedMs = clock.monotonicMs();
     const fields = { sandboxId: id, pod: `${request.podNamespace}/${request.podName}` };
     try {
-      const socket = await createSandbox(this.#deps, this.#changes, request, this.#orShutdown(abort));
+      const socket = await asStep(
+        this.#deps,
+        { step: "create", pod: requestedPod(request), vmName: "" },
+        this.#shutdown.signal,
+        () => createSandbox(this.#deps, this.#changes, request, this.#orShutdown(abort)),
+      );
       if (journal.sandbox(id)?.phase === "created") this.#expireReservation(id);
       log.info("sandbox is created", {
         ...fields,
@@ -141,8 +138,8 @@ export class SandboxManager {
     }
     this.#timers.cancel(id);
     const task = new SharedTask((abort) => this.#runStart(record, abort));
-    this.#activity(id).start = task;
-    this.#forgetWhenDone(id, task, "start");
+    this.#activities.of(id).start = task;
+    this.#activities.track(id, task, "start");
     await task.join(signal);
   }
 
@@ -155,20 +152,33 @@ export class SandboxManager {
       vmName: record.vmName,
       step: "start",
     };
+    const pod = podRef(record);
     const observer = {
       onVmId: () => this.#changes.notify(),
       onProgress: (text: string) => {
-        this.#activity(record.id).progress = text;
+        this.#activities.of(record.id).progress = text;
         log.debug(text, fields);
+        notify(this.#deps, { kind: "progress", pod, vmName: record.vmName, text });
       },
+      shutdown: this.#shutdown.signal,
     };
     try {
-      await startSandbox(this.#deps, record.id, observer, this.#orShutdown(abort));
+      await asStep(
+        this.#deps,
+        { step: "start", pod, vmName: record.vmName },
+        this.#shutdown.signal,
+        async () => {
+          try {
+            await startSandbox(this.#deps, record.id, observer, this.#orShutdown(abort));
+          } catch (error) {
+            throw abort.aborted && abort.reason instanceof Error ? abort.reason : error;
+          }
+        },
+      );
       this.#onRunning(record.id);
       log.info("sandbox is running", { ...fields, durationMs: clock.monotonicMs() - startedMs });
-    } catch (error) {
+    } catch (failure) {
       this.#shutdown.signal.throwIfAborted();
-      const failure = abort.aborted && abort.reason instanceof Error ? abort.reason : error;
       log.warn("StartVM failed", {
         ...fields,
         error: describeError(failure),
@@ -230,10 +240,10 @@ export class SandboxManager {
   }
 
   #beginStop(id: string): SharedTask<void> {
-    const activity = this.#activity(id);
+    const activity = this.#activities.of(id);
     if (activity.stop === undefined) {
       activity.stop = new SharedTask(() => this.#runStop(id, activity));
-      this.#forgetWhenDone(id, activity.stop, "stop");
+      this.#activities.track(id, activity.stop, "stop");
       this.#changes.notify();
     }
     return activity.stop;
@@ -247,7 +257,13 @@ export class SandboxManager {
     activity.create?.abort(cancelled(`CreateVM of sandbox ${id} was cancelled by StopVM`));
     activity.start?.abort(cancelled(`StartVM of sandbox ${id} was cancelled by StopVM`));
     await Promise.all([activity.create?.settled(), activity.start?.settled()]);
-    await this.#removal.all(id);
+    const record = this.#deps.journal.sandbox(id);
+    const subject = {
+      step: "stop" as const,
+      vmName: record?.vmName ?? "",
+      ...(record && { pod: podRef(record) }),
+    };
+    await asStep(this.#deps, subject, this.#shutdown.signal, () => this.#removal.all(id));
     log.info("sandbox is gone", { sandboxId: id, step: "stop", durationMs: clock.monotonicMs() - startedMs });
     this.#changes.notify();
   }
@@ -287,10 +303,7 @@ export class SandboxManager {
   async shutDown(): Promise<void> {
     this.#shutdown.abort(unavailable("this control plane is shutting down"));
     this.#timers.cancelAll();
-    const tasks = [...this.#activities.values()].flatMap((a) =>
-      [a.create, a.start, a.stop].filter((task) => task !== undefined),
-    );
-    await Promise.all(tasks.map((task) => task.settled()));
+    await this.#activities.settled();
     await this.#deleter.settled();
     await Promise.all(this.#background);
   }
@@ -334,31 +347,6 @@ export class SandboxManager {
         `${call}: sandbox ${id} has been stopped and cannot come back; the CRI makes a new one`,
       );
     }
-  }
-
-  #activity(id: string): Activity {
-    let activity = this.#activities.get(id);
-    if (activity === undefined) {
-      activity = {};
-      this.#activities.set(id, activity);
-    }
-    return activity;
-  }
-
-  #forgetWhenDone(id: string, task: SharedTask<unknown>, key: "create" | "start" | "stop"): void {
-    void task.settled().then(() => {
-      const activity = this.#activities.get(id);
-      if (activity === undefined || activity[key] !== task) return;
-      delete activity[key];
-      if (key === "create") delete activity.createText;
-      if (key === "start") delete activity.progress;
-      this.#dropIdle(id);
-    });
-  }
-
-  #dropIdle(id: string): void {
-    const activity = this.#activities.get(id);
-    if (activity && !activity.create && !activity.start && !activity.stop) this.#activities.delete(id);
   }
 
   #orShutdown(signal: AbortSignal): AbortSignal {

@@ -5,6 +5,7 @@ import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import type { VmIdentity } from "../tls/index.ts";
 import type { PodNetworkSpec } from "../user-data/index.ts";
 import type { SandboxConfig } from "./config.ts";
+import type { LifecycleNotice } from "./notices.ts";
 import type { DirectVolumeEntry } from "./volumes.ts";
 
 /**
@@ -66,4 +67,6 @@ export interface SandboxDeps {
   readonly directVolumes: DirectVolumes;
   readonly issueIdentity: (serverName: string) => Promise<VmIdentity>;
   readonly config: SandboxConfig;
+  /** Told of what happens in the life of pods, in order; what it throws is logged and changes nothing. */
+  readonly onNotice?: (notice: LifecycleNotice) => void;
 }

@@ -1,6 +1,7 @@
 import { OwnerTag, type Vm } from "../../providers/contract.ts";
 import { describeError } from "../errors/index.ts";
 import type { SandboxDeps } from "./ports.ts";
+import { notify } from "./steps.ts";
 
 export interface ReaperOptions {
   /** Between rounds, and so between the two lists that must agree. */
@@ -23,7 +24,7 @@ export const DEFAULT_REAPER: ReaperOptions = {
 /** Two complete lists at least so far apart must both show a VM without an owner. */
 const MIN_BETWEEN_LISTS_MS = 60_000;
 
-type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "config"> &
+type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "config" | "onNotice"> &
   Required<Pick<SandboxDeps, "runtime">>;
 
 /**
@@ -117,7 +118,14 @@ export class Reaper {
 
   #reap(vm: Vm): void {
     const fields = { step: "reaper", vmName: vm.name, sandboxId: vm.tags[OwnerTag.Sandbox] ?? "" };
-    if (this.#options.dryRun) {
+    const { dryRun } = this.#options;
+    notify(this.#deps, {
+      kind: "orphan",
+      vmName: vm.name,
+      sandboxId: fields.sandboxId,
+      action: dryRun ? "dry-run" : "deleted",
+    });
+    if (dryRun) {
       this.#deps.log.warn("a VM without an owner would be deleted (dry run)", fields);
       return;
     }

@@ -1,6 +1,7 @@
 import { describeError } from "../errors/index.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { SharedTask } from "./shared-task.ts";
+import { asStep, podRef } from "./steps.ts";
 import type { VmDeleter } from "./vm-deleter.ts";
 
 const RETRY_FIRST_PAUSE_MS = 500;
@@ -67,12 +68,15 @@ export class Removal {
 
   async #tearDownTunnelNow(id: string): Promise<void> {
     const { journal, networking } = this.#deps;
-    const plan = journal.sandbox(id)?.tunnelJson;
-    if (plan === undefined) return;
-    await this.untilDone(id, "tunnel.remove", async () => {
+    const record = journal.sandbox(id);
+    const plan = record?.tunnelJson;
+    if (record === undefined || plan === undefined) return;
+    const subject = { step: "tunnel.remove", pod: podRef(record), vmName: record.vmName } as const;
+    const tearDown = async (): Promise<void> => {
       await networking.tearDown(plan, this.#shutdown);
       journal.tunnelGone(id);
-    });
+    };
+    await this.untilDone(id, subject.step, () => asStep(this.#deps, subject, this.#shutdown, tearDown));
   }
 
   /** Tries `work` until it succeeds. Rejects at shutdown. */

@@ -2,6 +2,7 @@ import { describeError } from "../errors/index.ts";
 import type { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { SharedTask } from "./shared-task.ts";
+import { notify } from "./steps.ts";
 
 /** How many lists in a row must lack a sandbox. */
 const LOOKS_UNTIL_ABSENT = 3;
@@ -10,7 +11,7 @@ const RUNTIME_POLL_MS = 5000;
 /** Pause before a stop that could not be recorded is tried again. */
 const STOP_RETRY_MS = 10_000;
 
-type Deps = Pick<SandboxDeps, "clock" | "log" | "runtime" | "config">;
+type Deps = Pick<SandboxDeps, "clock" | "log" | "runtime" | "config" | "onNotice">;
 
 /**
  * Stops sandboxes whose shim is gone for good. A shim that is killed never sends StopVM, and the Rust shim's may get
@@ -75,6 +76,7 @@ export class ShimWatch {
     if (runtime === undefined) await clock.sleep(config.orphanGraceMs, signal);
     else await this.#untilRuntimeAgrees(id, signal);
     log.warn("stopping a sandbox that has no shim any more", { sandboxId: id, reason });
+    notify(this.#deps, { kind: "abandoned", sandboxId: id, reason });
     await this.#stopForSure(id);
   }
 

@@ -2,8 +2,10 @@ import { OwnerTag, type Vm } from "../../providers/contract.ts";
 import { internal, unavailable } from "../errors/index.ts";
 import type { SandboxRecord, VmRecord } from "../journal/index.ts";
 import type { LinkTarget } from "../shim-proxy/index.ts";
+import type { LifecycleStep } from "./notices.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { type PodRequest, parseJournaledRequest } from "./request.ts";
+import { asStep, podRef } from "./steps.ts";
 import { parseJournaledVolumes } from "./volumes.ts";
 
 /** What a start tells while it runs. */
@@ -11,6 +13,8 @@ export interface StartObserver {
   /** The VM's id became known. */
   readonly onVmId: () => void;
   readonly onProgress: (text: string) => void;
+  /** Aborted when this control plane ends: what is cut by that has not failed. */
+  readonly shutdown: AbortSignal;
 }
 
 /**
@@ -30,10 +34,12 @@ export async function startSandbox(
     provider: deps.provider.name,
     tags: ownerTags(deps, record),
   });
-  const addresses = await bootVm(deps, record, request, observer, signal);
-  await connectNetwork(deps, record, addresses, signal);
+  const step = <T>(name: LifecycleStep, work: () => Promise<T>): Promise<T> =>
+    asStep(deps, { step: name, pod: podRef(record), vmName: record.vmName }, observer.shutdown, work);
+  const addresses = await step("vm.create", () => bootVm(deps, record, request, observer, signal));
+  await step("tunnel.set-up", () => connectNetwork(deps, record, addresses, signal));
   observer.onProgress(`waiting for the VM to answer on ${addresses[0]}:${deps.config.forwarderPort}`);
-  await deps.proxy.putLink(await linkTarget(deps, record, addresses), signal);
+  await step("link", async () => deps.proxy.putLink(await linkTarget(deps, record, addresses), signal));
   signal.throwIfAborted();
   deps.journal.running(id);
 }

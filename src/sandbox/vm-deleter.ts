@@ -1,13 +1,14 @@
 import { describeError, isCaaError } from "../errors/index.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { SharedTask } from "./shared-task.ts";
+import { asStep, podRef, type StepSubject } from "./steps.ts";
 
 const FIRST_PAUSE_MS = 1000;
 
 /** How many failed attempts make a line in the log an error that a person must read. */
 const ATTEMPTS_BEFORE_ERROR = 3;
 
-type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "config">;
+type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "config" | "onNotice">;
 
 /**
  * Deletes VMs until the cloud says that they are gone, with growing pauses, across restarts: what is to go is a row in
@@ -48,7 +49,7 @@ export class VmDeleter {
     const { clock, journal, log } = this.#deps;
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#attempt(name, vmId);
+        await asStep(this.#deps, this.#subject(name), this.#shutdown, () => this.#attempt(name, vmId));
         journal.vmGone(name);
         log.info("VM is gone", { vmName: name, step: "vm.delete", attempt });
         this.#onGone();
@@ -64,6 +65,13 @@ export class VmDeleter {
         await clock.sleep(pauseMs, this.#shutdown);
       }
     }
+  }
+
+  #subject(vmName: string): StepSubject {
+    const { journal } = this.#deps;
+    const owner = journal.vms().find((vm) => vm.name === vmName)?.sandboxId;
+    const record = owner === undefined ? undefined : journal.sandbox(owner);
+    return { step: "vm.delete", vmName, ...(record && { pod: podRef(record) }) };
   }
 
   async #attempt(name: string, vmId: string | undefined): Promise<void> {

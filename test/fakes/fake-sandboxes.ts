@@ -5,6 +5,7 @@ import { Journal, type JournalHook } from "../../src/journal/index.ts";
 import { Secret, silentLog } from "../../src/platform/index.ts";
 import {
   type DirectVolumeEntry,
+  type LifecycleNotice,
   type PodRequest,
   parsePodRequest,
   type SandboxConfig,
@@ -46,6 +47,9 @@ export class FakeSandboxes implements Disposable {
   readonly config: SandboxConfig;
   /** What CSI drivers have left on the node. */
   volumes: readonly DirectVolumeEntry[] = [];
+  /** What was told of the pods' lives. */
+  readonly notices: LifecycleNotice[] = [];
+  onNotice: (notice: LifecycleNotice) => void = (notice) => this.notices.push(notice);
   readonly #stateDir = mkdtempSync(join(tmpdir(), "sandboxes-"));
   readonly #hook: JournalHook | undefined;
   journal: Journal;
@@ -87,6 +91,7 @@ export class FakeSandboxes implements Disposable {
         clientKeyPem: new Secret("client-key"),
       }),
       config: this.config,
+      onNotice: (notice) => this.onNotice(notice),
     };
   }
 
