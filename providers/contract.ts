@@ -44,11 +44,34 @@ export interface OwnerIdentity {
   readonly nodeName: string;
 }
 
+/** How one try of a call to the cloud went; what is not said (a lost answer) counts as `unavailable`. */
+export type CloudCallOutcome =
+  | "ok"
+  | "not-found"
+  | "conflict"
+  | "refused"
+  | "unauthorised"
+  | "throttled"
+  | "unavailable"
+  | "cancelled";
+
+/** One try of a call to the cloud, for the metrics. */
+export interface CloudCall {
+  /** Out of a small fixed set of the provider, without ids or names: `virtualMachines.get`. */
+  readonly operation: string;
+  readonly outcome: CloudCallOutcome;
+  readonly durationMs: number;
+  /** It repeats a try that failed. */
+  readonly repeated: boolean;
+}
+
 export interface ProviderContext {
   readonly clock: Clock;
   readonly exec: Exec;
   readonly log: Log;
   readonly owner: OwnerIdentity;
+  /** Told of every try of every call to the cloud. Must not throw. */
+  readonly onCall?: (call: CloudCall) => void;
 }
 
 /** Tag keys that mark a VM and everything made with it as ours. User tags never override them. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Secret, silentLog, systemClock, systemExec } from "../../src/platform/index.ts";
-import { type OptionReader, OwnerTag } from "../contract.ts";
+import { type CloudCall, type OptionReader, OwnerTag } from "../contract.ts";
 import { mockProvider } from "./index.ts";
 import { startTestRoom } from "./mock-cloud/testing.ts";
 
@@ -81,4 +81,24 @@ test("a socket that is not absolute is refused", async () => {
   ).rejects.toMatchObject({
     kind: "invalid-config",
   });
+});
+
+test("every call to the machine room is told, with what came of it", async () => {
+  await using room = await startTestRoom({ rootless: true });
+  const told: CloudCall[] = [];
+  const onCall = (call: CloudCall): void => {
+    told.push(call);
+  };
+  const provider = await mockProvider.create(
+    { ...context, onCall },
+    reader({ "mock-cloud-socket": room.config.socket }),
+  );
+  await room.client.fault({ operation: "create", kind: "throttled" }, signal);
+  await expect(provider.create(request, options)).rejects.toMatchObject({ kind: "throttled" });
+  await provider.get({ name: "podvm-none", id: "none" }, signal);
+  expect(told.map(({ operation, outcome }) => `${operation} ${outcome}`)).toEqual([
+    "vms.create throttled",
+    "vms.get not-found",
+    "vms.list ok",
+  ]);
 });

@@ -2,6 +2,7 @@ import { isAbsolute } from "node:path";
 import { invalidConfig } from "../../src/errors/index.ts";
 import type { OptionSpec, ProviderModule } from "../contract.ts";
 import { DEFAULT_SETTINGS, DEFAULT_SOCKET, mockCloudClient } from "./mock-cloud/index.ts";
+import { observedClient } from "./observed-client.ts";
 import { MockProvider } from "./provider.ts";
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -42,7 +43,8 @@ export const mockProvider: ProviderModule = {
   async create(context, options) {
     const socket = options.string("mock-cloud-socket");
     if (!isAbsolute(socket)) throw invalidConfig(`-mock-cloud-socket is ${socket}; give an absolute path`);
-    return new MockProvider(context, mockCloudClient(socket), {
+    const client = observedClient(mockCloudClient(socket), context.clock, context.onCall);
+    return new MockProvider(context, client, {
       image: options.string("mock-image"),
       userDataLimitBytes: options.int("mock-user-data-limit") ?? DEFAULT_SETTINGS.userDataLimitBytes,
       tags: options.tags("mock-tags"),

@@ -42,6 +42,7 @@ export async function connectAzure(
     count: (kind) => {
       calls[kind] += 1;
     },
+    onCall: context.onCall,
   });
   const options: ComputeManagementClientOptionalParams = {
     endpoint: config.endpoint,

@@ -1,6 +1,16 @@
 import { CaaError, cancelled, unavailable } from "../../../src/errors/index.ts";
 import type { Clock, Log } from "../../../src/platform/index.ts";
-import { nextWaitMs, parseRetryAfter, pause, RateLimiter, type RetryPolicy } from "../../retry/index.ts";
+import type { CloudCall } from "../../contract.ts";
+import {
+  nextWaitMs,
+  outcomeOfStatus,
+  parseRetryAfter,
+  pause,
+  RateLimiter,
+  type RetryPolicy,
+  timedCall,
+} from "../../retry/index.ts";
+import { operationOf } from "./operation.ts";
 import type { TokenSource } from "./token.ts";
 
 /** The part of the SDK's request that is used here (@azure/core-rest-pipeline, PipelineRequest). */
@@ -27,6 +37,7 @@ export interface GateDeps {
   readonly tokens: Pick<TokenSource, "get" | "refused">;
   readonly random: () => number;
   readonly count: (kind: CallKind) => void;
+  readonly onCall?: ((call: CloudCall) => void) | undefined;
 }
 
 export type CallKind = "read" | "write" | "delete";
@@ -65,10 +76,11 @@ export function createGate(
   return async (request, next) => {
     const caller = request.abortSignal instanceof AbortSignal ? request.abortSignal : undefined;
     const kind = kindOf(request.method);
-    const run: Run = { deps, limiter: limiters[kind], caller: caller ?? new AbortController().signal, kind };
+    const about = { deps, limiter: limiters[kind], caller: caller ?? new AbortController().signal, kind };
     const startMs = deps.clock.monotonicMs();
     let renewed = false;
     for (let attempt = 1; ; attempt++) {
+      const run: Run = { ...about, repeated: attempt > 1 || renewed };
       const outcome = await attemptOnce(run, request, next);
       if (outcome.response?.status === 401 && !renewed) {
         renewed = true;
@@ -90,6 +102,7 @@ interface Run {
   readonly limiter: RateLimiter;
   readonly caller: AbortSignal;
   readonly kind: CallKind;
+  readonly repeated: boolean;
 }
 
 type Outcome<A> =
@@ -117,7 +130,7 @@ async function attemptOnce<Q extends GateRequest, A extends GateResponse>(
     request.headers.set("Authorization", `Bearer ${token}`);
     request.abortSignal = AbortSignal.any([caller, late.signal]);
     deps.count(run.kind);
-    return { response: await next(request), token };
+    return { response: await sendTimed(run, request, next), token };
   } catch (error) {
     if (caller.aborted) throw cancelled("the caller gave up during a call to Azure", { cause: error });
     if (late.signal.aborted) {
@@ -127,6 +140,23 @@ async function attemptOnce<Q extends GateRequest, A extends GateResponse>(
   } finally {
     stop();
   }
+}
+
+/** The SDK gives refusals as answers; what it throws is a connection that failed, or a caller that left. */
+function sendTimed<Q extends GateRequest, A extends GateResponse>(
+  run: Run,
+  request: Q,
+  next: Send<Q, A>,
+): Promise<A> {
+  const { deps, caller, repeated } = run;
+  const operation = operationOf(request.method, request.url);
+  const about = { clock: deps.clock, onCall: deps.onCall, operation, repeated };
+  return timedCall(
+    about,
+    () => next(request),
+    (end) =>
+      "value" in end ? outcomeOfStatus(end.value.status) : caller.aborted ? "cancelled" : "unavailable",
+  );
 }
 
 /** The token is fetched for all; one caller that gives up does not wait for it. */

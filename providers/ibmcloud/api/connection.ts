@@ -1,5 +1,6 @@
 import type { ProviderContext } from "../../contract.ts";
 import { type CallKind, createGate, type Gate } from "./gate.ts";
+import { operationOf } from "./operation.ts";
 import { type Authenticator, type IbmIdentity, TokenSource } from "./token.ts";
 
 /** How calls leave the process; a test puts its own in. */
@@ -51,6 +52,7 @@ export async function connectIbm(
     count: (kind) => {
       calls[kind] += 1;
     },
+    onCall: context.onCall,
   });
   /** The token comes with each call, from the gate, which knows when one was refused. */
   class Client extends core.BaseService {
@@ -95,7 +97,8 @@ interface Requester {
 
 function sendThrough(gate: Gate, client: Requester, call: IbmCall, signal: AbortSignal): Promise<unknown> {
   const kind = call.method === "GET" ? "read" : call.method === "DELETE" ? "delete" : "write";
-  const about = { kind, repeatable: call.repeatable ?? false } as const;
+  const operation = operationOf(call.method, call.path);
+  const about = { kind, operation, repeatable: call.repeatable ?? false } as const;
   return gate(about, (token, inner) => client.request(call, token, inner), signal);
 }
 

@@ -1,6 +1,14 @@
 import { CaaError, cancelled, unavailable } from "../../../src/errors/index.ts";
 import type { Clock, Log } from "../../../src/platform/index.ts";
-import { nextWaitMs, pause, RateLimiter, type RetryPolicy } from "../../retry/index.ts";
+import type { CloudCall, CloudCallOutcome } from "../../contract.ts";
+import {
+  nextWaitMs,
+  outcomeOfStatus,
+  pause,
+  RateLimiter,
+  type RetryPolicy,
+  timedCall,
+} from "../../retry/index.ts";
 import { ibmFailure } from "./errors.ts";
 import type { TokenSource } from "./token.ts";
 import { untilAborted } from "./until-aborted.ts";
@@ -10,6 +18,8 @@ export type CallKind = "read" | "write" | "delete";
 /** What is being sent, as far as repeating it is concerned. */
 export interface GateCall {
   readonly kind: CallKind;
+  /** For the metrics: `instances.get`. */
+  readonly operation: string;
   /** The same call may be sent again without harm, although it writes. */
   readonly repeatable: boolean;
 }
@@ -20,6 +30,7 @@ export interface GateDeps {
   readonly tokens: Pick<TokenSource, "get" | "refused">;
   readonly random: () => number;
   readonly count: (kind: CallKind) => void;
+  readonly onCall?: ((call: CloudCall) => void) | undefined;
 }
 
 /** Sends one try of a call with this token. */
@@ -51,10 +62,11 @@ export function createGate(deps: GateDeps): Gate {
     delete: new RateLimiter(deps.clock, LIMITS.delete),
   };
   return async (call, send, caller) => {
-    const run: Run = { deps, limiter: limiters[call.kind], caller, call };
+    const about = { deps, limiter: limiters[call.kind], caller, call };
     const startMs = deps.clock.monotonicMs();
     let renewed = false;
     for (let attempt = 1; ; attempt++) {
+      const run: Run = { ...about, repeated: attempt > 1 || renewed };
       const outcome = await attemptOnce(run, send);
       if (outcome.done) return outcome.value;
       if (outcome.status === 401 && !renewed) {
@@ -76,6 +88,7 @@ interface Run {
   readonly limiter: RateLimiter;
   readonly caller: AbortSignal;
   readonly call: GateCall;
+  readonly repeated: boolean;
 }
 
 interface Failed {
@@ -101,7 +114,14 @@ async function attemptOnce<T>(
     const signal = AbortSignal.any([caller, late.signal]);
     token = await untilAborted(deps.tokens.get(), signal);
     deps.count(run.call.kind);
-    return { done: true, value: await send(token, signal) };
+    const { clock, onCall } = deps;
+    const { operation } = run.call;
+    const value = await timedCall(
+      { clock, onCall, operation, repeated: run.repeated },
+      () => send(token, signal),
+      (end) => outcomeOf(run, end),
+    );
+    return { done: true, value };
   } catch (error) {
     if (caller.aborted) throw cancelled("the caller gave up during a call to IBM", { cause: error });
     if (late.signal.aborted) {
@@ -113,6 +133,16 @@ async function attemptOnce<T>(
   } finally {
     stop();
   }
+}
+
+/** The SDK throws refusals, with their status. */
+function outcomeOf(
+  run: Run,
+  end: { readonly value: unknown } | { readonly error: unknown },
+): CloudCallOutcome {
+  if ("value" in end) return "ok";
+  if (run.caller.aborted) return "cancelled";
+  return outcomeOfStatus(ibmFailure(end.error, run.deps.clock.wallMs())?.status ?? 0);
 }
 
 /** How long to wait before the next try; undefined: no further try. */

@@ -1,5 +1,5 @@
 import { type AzureConfig, createAzureProvider } from "../../../providers/azure/index.ts";
-import type { OwnerIdentity, Provider } from "../../../providers/contract.ts";
+import type { CloudCall, OwnerIdentity, Provider, ProviderContext } from "../../../providers/contract.ts";
 import { type Clock, Secret, silentLog, systemExec } from "../../../src/platform/index.ts";
 import { type ClockView, VirtualClock } from "../clock/index.ts";
 import { type ArmVerdict, FakeAzure } from "./fake-azure.ts";
@@ -47,6 +47,8 @@ interface Hold {
 export class FakeAccount {
   readonly clock: VirtualClock = new VirtualClock();
   readonly azure: FakeAzure;
+  /** What the providers told of their calls. */
+  readonly told: CloudCall[] = [];
   #hold: Hold | undefined;
   #caller: ClockView | undefined;
 
@@ -96,7 +98,10 @@ export class FakeAccount {
     });
   }
 
-  #context(clock: Clock, owner: OwnerIdentity) {
-    return { clock, exec: systemExec, log: silentLog, owner };
+  #context(clock: Clock, owner: OwnerIdentity): ProviderContext {
+    const onCall = (call: CloudCall): void => {
+      this.told.push(call);
+    };
+    return { clock, exec: systemExec, log: silentLog, owner, onCall };
   }
 }

@@ -1,4 +1,4 @@
-import type { OwnerIdentity, Provider } from "../../../providers/contract.ts";
+import type { CloudCall, OwnerIdentity, Provider } from "../../../providers/contract.ts";
 import { createIbmProvider, type IbmConfig } from "../../../providers/ibmcloud/index.ts";
 import { Secret, silentLog, systemExec } from "../../../src/platform/index.ts";
 import { type ClockView, VirtualClock } from "../clock/index.ts";
@@ -50,6 +50,8 @@ interface Hold {
 export class FakeAccount {
   readonly clock: VirtualClock = new VirtualClock();
   readonly ibm: FakeIbm;
+  /** What the providers told of their calls. */
+  readonly told: CloudCall[] = [];
   #hold: Hold | undefined;
   #caller: ClockView | undefined;
 
@@ -86,7 +88,11 @@ export class FakeAccount {
   ): Promise<Provider> {
     const clock = this.clock.view();
     const adapter = inProcessAdapter(this.ibm, clock);
-    return createIbmProvider({ clock, exec: systemExec, log: silentLog, owner }, fakeConfig(over), {
+    const onCall = (call: CloudCall): void => {
+      this.told.push(call);
+    };
+    const context = { clock, exec: systemExec, log: silentLog, owner, onCall };
+    return createIbmProvider(context, fakeConfig(over), {
       adapter: (config) => {
         this.#caller = clock;
         return adapter(config);
