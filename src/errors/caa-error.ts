@@ -30,6 +30,7 @@ export type ErrorKind =
   | "not-found"
   | "gone"
   | "already-exists"
+  | "conflict"
   | "unauthorised"
   | "limit"
   | "quota"
@@ -53,6 +54,7 @@ export const KINDS: Readonly<Record<ErrorKind, Code>> = {
   "not-found": Code.NotFound,
   gone: Code.NotFound,
   "already-exists": Code.AlreadyExists,
+  conflict: Code.Aborted,
   unauthorised: Code.PermissionDenied,
   limit: Code.ResourceExhausted,
   quota: Code.ResourceExhausted,

@@ -23,7 +23,9 @@ export const notFound: Make = make("not-found");
 export const gone: Make = make("gone");
 /** The sandbox or VM exists with other arguments. */
 export const alreadyExists: Make = make("already-exists");
-/** The cloud refuses our credentials, or they lack a right. */
+/** Somebody else changed the object since it was read; reading it again and trying again may help. */
+export const conflict: Make = make("conflict");
+/** The cloud or the cluster refuses our credentials, or they lack a right. */
 export const unauthorised: Make = make("unauthorised");
 /** PEERPODS_LIMIT_PER_NODE is reached. */
 export const limitReached: Make = make("limit");

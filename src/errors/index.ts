@@ -11,6 +11,7 @@ export {
   alreadyExists,
   cancelled,
   capacityExhausted,
+  conflict,
   deadlineExceeded,
   gone,
   internal,
