@@ -1,5 +1,6 @@
 import { type OptionSpec, PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
+import { systemClock } from "../platform/index.ts";
 import {
   adaptorOptionGroups,
   flatten,
@@ -10,6 +11,7 @@ import {
   type Surroundings,
 } from "./config.ts";
 import type { CommandSummary, Positional } from "./help.ts";
+import type { InitdataAction } from "./initdata-command.ts";
 import { readOptions } from "./options.ts";
 import { type OptionGroup, PROCESS_OPTIONS, STATE_DIR } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
@@ -70,6 +72,24 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     summary:
       "Sandboxes and VMs of this node's journal, as JSON without secrets; also while the adaptor runs.",
     load: async (summary) => journalCommand(summary, "show"),
+  },
+  "initdata encode": {
+    summary:
+      "Makes a pod's initdata of a TOML document, a folder or single files: base64 of gzip, or an annotation to paste.",
+    load: (summary) => initdataCommand(summary, "encode"),
+  },
+  "initdata decode": {
+    summary: "Gives the TOML of encoded initdata, byte for byte, or one of its files.",
+    load: (summary) => initdataCommand(summary, "decode"),
+  },
+  "initdata verify": {
+    summary:
+      "Whether shims, the stock pod VM image and the clouds will take this initdata; exit status 1 if not.",
+    load: (summary) => initdataCommand(summary, "verify"),
+  },
+  "initdata digest": {
+    summary: "The digest of initdata, and what a verifier must expect of it on each platform.",
+    load: (summary) => initdataCommand(summary, "digest"),
   },
 };
 
@@ -165,6 +185,28 @@ function journalCommand(summary: CommandSummary, what: "check" | "show"): Comman
       const { checkJournal, showJournal } = await import("./journal-command.ts");
       const run = what === "check" ? checkJournal : showJournal;
       return await run(options.string(STATE_DIR.flag), (text) => process.stdout.write(text));
+    },
+  };
+}
+
+async function initdataCommand(summary: CommandSummary, action: InitdataAction): Promise<Command> {
+  const { INITDATA_COMMANDS } = await import("./initdata-command.ts");
+  const command = INITDATA_COMMANDS[action];
+  const { options, positionals } = command;
+  return {
+    ...summary,
+    groups: [{ title: "Initdata", options }],
+    positionals,
+    async run(surroundings) {
+      const reader = readOptions(options, surroundings);
+      refuseIfAny(reader.problems);
+      return await command.run(reader, {
+        word: surroundings.words?.[0] ?? "",
+        stdin: process.stdin,
+        nowMs: systemClock.wallMs(),
+        out: (text) => process.stdout.write(text),
+        err: (text) => process.stderr.write(text),
+      });
     },
   };
 }

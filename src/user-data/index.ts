@@ -11,9 +11,18 @@ export { buildCloudConfig, type CloudConfigInput, MAX_AUTH_JSON_BYTES } from "./
 export {
   chooseInitdata,
   encodeInitdata,
+  INITDATA_ALGORITHMS,
   type Initdata,
   type InitdataAlgorithm,
   initdataDigest,
   parseInitdata,
 } from "./initdata.ts";
+export {
+  checkInitdata,
+  type InitdataFinding,
+  USER_DATA_LIMITS,
+  type UserDataLimit,
+} from "./initdata-check.ts";
+export { composeInitdata, INITDATA_FILES, type InitdataParts, kbsFiles } from "./initdata-compose.ts";
+export { type ExpectedValue, expectedValues, PLATFORMS, type Platform } from "./initdata-expected.ts";
 export { podVmName } from "./vm-name.ts";

@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { parse, TomlError } from "smol-toml";
 import { describeError, invalidInitdata } from "../errors/index.ts";
-import { lineOfKey } from "./toml-lines.ts";
+import { positionOfKey } from "./toml-lines.ts";
 
-const ALGORITHMS = ["sha256", "sha384", "sha512"] as const;
-export type InitdataAlgorithm = (typeof ALGORITHMS)[number];
+/** What Kata's shims and the stock image take. */
+export const INITDATA_ALGORITHMS = ["sha256", "sha384", "sha512"] as const;
+export type InitdataAlgorithm = (typeof INITDATA_ALGORITHMS)[number];
 
 /** A checked initdata document: what a pod VM is measured and configured with. */
 export interface Initdata {
@@ -86,8 +87,9 @@ function checkDocument(toml: Buffer): Initdata {
     const known = KNOWN_KEYS.find((name) => name === key.toLowerCase());
     if (known !== undefined && known !== key) throw wrongKey(text, key, `must be spelled ${known}`);
   }
-  const algorithm = ALGORITHMS.find((name) => name === document["algorithm"]);
-  if (algorithm === undefined) throw wrongKey(text, "algorithm", `must be one of ${quoted(ALGORITHMS)}`);
+  const algorithm = INITDATA_ALGORITHMS.find((name) => name === document["algorithm"]);
+  if (algorithm === undefined)
+    throw wrongKey(text, "algorithm", `must be one of ${quoted(INITDATA_ALGORITHMS)}`);
   const version = document["version"];
   if (typeof version !== "string") throw wrongKey(text, "version", 'must be a string, such as "0.1.0"');
   return { toml, algorithm, version, data: checkData(text, document["data"]) };
@@ -128,9 +130,9 @@ function keyOnLine(text: string, line: number): string | undefined {
 }
 
 function wrongKey(text: string, key: string, problem: string): Error {
-  const line = lineOfKey(text, key);
-  const where = line === undefined ? "" : `line ${line}, column 1, `;
-  const missing = line === undefined && KNOWN_KEYS.some((name) => name === key) ? " and is missing" : "";
+  const at = positionOfKey(text, key);
+  const where = at === undefined ? "" : `line ${at.line}, column ${at.column}, `;
+  const missing = at === undefined && KNOWN_KEYS.some((name) => name === key) ? " and is missing" : "";
   return invalidInitdata(`initdata: ${where}key ${key} ${problem}${missing}`);
 }
 
