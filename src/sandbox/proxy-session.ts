@@ -3,6 +3,7 @@ import type { Clock, Log } from "../platform/index.ts";
 import {
   type LinkTarget,
   type ProxySnapshot,
+  type ProxyStats,
   ShimProxyClient,
   type ShimProxyControl,
   type ShimProxyEvent,
@@ -152,6 +153,11 @@ export class ProxySession implements ShimProxyControl {
   /** From now on this control plane works on calls. */
   async recovered(signal: AbortSignal): Promise<void> {
     await this.#client?.recovered(signal);
+  }
+
+  /** The proxy's counts; undefined while none is attached, or one that does not count. */
+  async stats(signal: AbortSignal): Promise<ProxyStats | undefined> {
+    return await this.#client?.stats(signal);
   }
 
   close(): void {

@@ -12,6 +12,7 @@ import {
 import { type AgentCall, type Loss, SERVING, translateAnswer } from "./agent-calls.ts";
 import { describeProcess, kindOf, mayBeAskedAgain } from "./agent-methods.ts";
 import type { VmVolume } from "./control-types.ts";
+import type { Counts } from "./counts.ts";
 import { rewriteCreateContainer } from "./create-container.ts";
 import type { HeldLink, LinkUser } from "./held-link.ts";
 import type { ShimProxyLimits } from "./limits.ts";
@@ -21,6 +22,7 @@ import { admit, deadlineOf, okFrame, statusFrame, withRemainingTime } from "./re
 export interface AgentHost {
   readonly clock: Clock;
   readonly limits: ShimProxyLimits;
+  readonly counts: Pick<Counts, "agentCalls">;
   volumes(): readonly VmVolume[];
   /** Whether the link has been up: from then on calls wait for a bounded time only. */
   linked(): boolean;
@@ -127,6 +129,7 @@ export class AgentConnection implements LinkUser {
     }
     const call = this.#newCall(frame, admission.request);
     this.#calls.set(call.streamId, call);
+    this.#host.counts.agentCalls++;
     if (this.#link === undefined) {
       const link = this.#host.takeLink();
       if (link !== undefined) this.useLink(link); // It may be up, and then has sent the call already.
@@ -261,7 +264,7 @@ export class AgentConnection implements LinkUser {
 
   #answer(call: AgentCall, answer: OutgoingFrame): void | Promise<void> {
     this.#release(call);
-    this.#calls.delete(call.streamId);
+    if (this.#calls.delete(call.streamId)) this.#host.counts.agentCalls--;
     return this.#reply(answer);
   }
 
@@ -272,6 +275,7 @@ export class AgentConnection implements LinkUser {
 
   #onShimClosed(): void {
     for (const call of this.#calls.values()) call.cancelTimer?.();
+    this.#host.counts.agentCalls -= this.#calls.size;
     this.#calls.clear();
     this.#sent.clear();
     this.#room?.resolve();

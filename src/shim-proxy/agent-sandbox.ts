@@ -12,11 +12,12 @@ import type { Event, LinkState, SandboxState } from "../gen/shimproxy/control.ts
 import type { Clock, Log } from "../platform/index.ts";
 import { AgentConnection, type AgentHost } from "./agent-connection.ts";
 import { standsSecondOomCall } from "./agent-methods.ts";
-import type { LinkStateName, VmVolume } from "./control-types.ts";
+import type { LinkStateName } from "./control-types.ts";
+import type { Counts } from "./counts.ts";
 import { HeldLink, isFinal, type LinkHost } from "./held-link.ts";
 import type { ShimProxyLimits } from "./limits.ts";
 import { PlacedSocket } from "./placed-socket.ts";
-import { type DialVm, isClosedAfterHandshake, type VmAddress } from "./vm-dialler.ts";
+import { type DialVm, isClosedAfterHandshake, type VmTarget } from "./vm-dialler.ts";
 import { encodeLinkState } from "./wire-names.ts";
 
 /** The name that the Go adaptor gives it (pkg/adaptor/proxy/proxy.go). */
@@ -27,12 +28,8 @@ export interface AgentSandboxDeps {
   readonly log: Log;
   readonly limits: ShimProxyLimits;
   readonly dial: DialVm;
+  readonly counts: Counts;
   emit(event: Event): void;
-}
-
-/** Where the VM is, and what is told to it in CreateContainer. */
-export interface VmTarget extends VmAddress {
-  readonly volumes: readonly VmVolume[];
 }
 
 /** First dials that may end right after the TLS handshake before that counts as a refusal: about 1.5 s of them. */
@@ -270,6 +267,7 @@ export class AgentSandbox {
     return {
       clock: this.#deps.clock,
       limits: this.#deps.limits,
+      counts: this.#deps.counts,
       volumes: () => this.#target?.volumes ?? [],
       linked: () => this.#linked,
       agentKnown: () => this.#agentKnown,

@@ -11,8 +11,8 @@ import {
 } from "../errors/index.ts";
 import {
   type Event,
-  type PutLinkRequest,
   type SandboxState,
+  type StatsResponse,
   ShimProxyClient as WireClient,
 } from "../gen/shimproxy/control.ts";
 import { type Clock, systemClock } from "../platform/index.ts";
@@ -28,12 +28,16 @@ import {
   type ShimProxyControl,
   type ShimProxyEvent,
 } from "./control-types.ts";
+import { encodePutLink } from "./encode-put-link.ts";
+import { decodeStats, type ProxyStats } from "./proxy-stats.ts";
 import { decodeLinkState, decodeStopReason } from "./wire-names.ts";
 
 /** How long a call other than PutLink may take before the proxy counts as hung, milliseconds. */
 const CALL_TIMEOUT_MS = 30_000;
 /** How much longer than its own limit PutLink may take, milliseconds. */
 const PUT_LINK_GRACE_MS = 10_000;
+/** A scrape of the metrics does not wait longer than this, milliseconds. */
+const STATS_TIMEOUT_MS = 2000;
 /** Default for `connect`, milliseconds. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -67,6 +71,16 @@ function fromServiceError(what: string, error: ServiceError): CaaError {
   return new CaaError(kind, `${what}: ${error.details === "" ? error.message : error.details}`, {
     cause: error,
   });
+}
+
+/** What a call gives; undefined when the proxy is older than the call. */
+async function ifKnown<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!isCaaError(error, "unsupported")) throw error;
+    return undefined;
+  }
 }
 
 type Answer<T> = (error: ServiceError | null, response: T) => void;
@@ -145,30 +159,6 @@ function decodeEvent(event: Event): ShimProxyEvent | undefined {
     };
   }
   return undefined;
-}
-
-function encodePutLink(link: LinkTarget, epoch: bigint): PutLinkRequest {
-  const { tls } = link;
-  return {
-    epoch,
-    id: link.id,
-    address: link.address,
-    port: link.port,
-    timeoutMs: BigInt(Math.max(1, Math.round(link.timeoutMs))),
-    volumes: link.volumes.map((volume) => ({ ...volume })),
-    tls:
-      tls === undefined
-        ? undefined
-        : {
-            serverName: tls.serverName,
-            clientKeyPem: Buffer.from(tls.clientKeyPem.reveal()),
-            clientCertPem: Buffer.from(tls.clientCertPem),
-            caPem: Buffer.from(tls.caPem),
-            minVersion: tls.profile.minVersion,
-            cipherSuites: [...tls.profile.cipherSuites],
-            skipVerify: tls.skipVerify,
-          },
-  };
 }
 
 const proxyEnded = (cause?: unknown): CaaError =>
@@ -326,16 +316,23 @@ export class ShimProxyClient implements ShimProxyControl {
    */
   async recovered(signal?: AbortSignal): Promise<void> {
     const epoch = this.#owned();
-    try {
-      await this.#call(
+    await ifKnown(
+      this.#call(
         "tell the shim-proxy of the recovery",
         CALL_TIMEOUT_MS,
         (deadline, answer) => this.#wire.recovered({ epoch }, new Metadata(), { deadline }, answer),
         signal,
-      );
-    } catch (error) {
-      if (!isCaaError(error, "unsupported")) throw error;
-    }
+      ),
+    );
+  }
+
+  /** Undefined for a proxy of the first release, which does not count. */
+  async stats(signal?: AbortSignal): Promise<ProxyStats | undefined> {
+    const start: Start<StatsResponse> = (deadline, answer) =>
+      this.#wire.stats({}, new Metadata(), { deadline }, answer);
+    const what = "ask the shim-proxy for its counts";
+    const counts = await ifKnown(this.#call(what, STATS_TIMEOUT_MS, start, signal));
+    return counts && decodeStats(counts);
   }
 
   /** An orderly good-bye. Call it before the frame socket closes: calls that are unanswered then go to the next owner and do not count as died-under. */

@@ -140,6 +140,7 @@ test("a control plane is content with a proxy that knows only Attach", async () 
   const snapshot = await client.attach(options, () => undefined);
   expect(snapshot).toMatchObject({ instanceId: "old", sandboxes: [], heldCalls: [], owedStops: [] });
   await client.recovered();
+  expect(await client.stats()).toBeUndefined();
   await expect(client.putSandbox("s1", "/run/s1")).rejects.toMatchObject({ kind: "unsupported" });
   client.close();
   server.forceShutdown();

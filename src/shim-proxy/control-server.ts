@@ -20,9 +20,11 @@ import { ShimProxyService } from "../gen/shimproxy/control.ts";
 import type { Log } from "../platform/index.ts";
 import type { AgentFront } from "./agent-front.ts";
 import { API_VERSIONS } from "./control-types.ts";
+import type { Counts } from "./counts.ts";
 import type { HypervisorFront } from "./hypervisor-front.ts";
 import type { EventSink, OwnerSession, Ownership } from "./ownership.ts";
 import { checkSocketPath, moveIntoPlace, removeIfOurs, temporaryName } from "./placed-socket.ts";
+import { statsOf } from "./stats.ts";
 
 export interface ControlServerDeps {
   readonly log: Log;
@@ -32,6 +34,7 @@ export interface ControlServerDeps {
   readonly ownership: Ownership;
   readonly hypervisor: HypervisorFront;
   readonly agents: AgentFront;
+  readonly counts: Counts;
 }
 
 /** A gRPC server on a unix socket that appears in its place in one step. */
@@ -111,6 +114,7 @@ function handlers(deps: ControlServerDeps): ShimProxyServer {
       hypervisor.acknowledgeStop(request.sandboxId);
       return {};
     }),
+    stats: unary(deps, () => statsOf(deps)),
   };
 }
 

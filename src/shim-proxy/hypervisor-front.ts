@@ -36,10 +36,22 @@ export class HypervisorFront {
 
   /** Whether nothing here waits for a control plane. */
   get idle(): boolean {
-    return (
-      this.#owed.size === 0 &&
-      [...this.#connections].every((connection) => [...connection.calls].length === 0)
-    );
+    return this.#owed.size === 0 && this.calls === 0;
+  }
+
+  /** How many connections of shims there are. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** How many calls are unanswered. */
+  get calls(): number {
+    return [...this.#connections].reduce((sum, connection) => sum + [...connection.calls].length, 0);
+  }
+
+  /** How many stops no owner has acknowledged. */
+  get owedStops(): number {
+    return this.#owed.size;
   }
 
   /** Takes a new connection of a shim. */

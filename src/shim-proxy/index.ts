@@ -17,3 +17,4 @@ export {
   type ShimProxyEvent,
   type VmVolume,
 } from "./control-types.ts";
+export type { ProxyStats } from "./proxy-stats.ts";

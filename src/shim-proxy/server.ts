@@ -3,9 +3,11 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { describeError, invalidConfig, unavailable } from "../errors/index.ts";
+import type { Event } from "../gen/shimproxy/control.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import { AgentFront } from "./agent-front.ts";
 import { type ControlServer, serveControl } from "./control-server.ts";
+import { Counts } from "./counts.ts";
 import { HypervisorFront } from "./hypervisor-front.ts";
 import { DEFAULT_LIMITS, type ShimProxyLimits } from "./limits.ts";
 import { type ProcessLock, takeLock } from "./lock.ts";
@@ -73,8 +75,13 @@ export async function runShimProxy(config: ShimProxyConfig, deps: ShimProxyDeps)
     emit: (event) => ownership.emit(event),
     owner: () => ownership.current,
   });
-  const dial = makeVmDialler(clock, limits);
-  const agents = new AgentFront({ clock, log, limits, dial, emit: (event) => ownership.emit(event) });
+  const counts = new Counts();
+  const dial = counts.counted(makeVmDialler(clock, limits));
+  const emit = (event: Event): void => {
+    counts.saw(event);
+    ownership.emit(event);
+  };
+  const agents = new AgentFront({ clock, log, limits, dial, counts, emit });
   const parts: Parts = { lock, ownership, hypervisor, agents };
   try {
     parts.control = await serveControl(config.proxySocket ?? join(config.runDir, "proxy.sock"), {
@@ -85,6 +92,7 @@ export async function runShimProxy(config: ShimProxyConfig, deps: ShimProxyDeps)
       ownership,
       hypervisor,
       agents,
+      counts,
     });
     parts.socket = await PlacedSocket.place(config.hypervisorSocket, (socket) => hypervisor.accept(socket));
   } catch (error) {

@@ -32,7 +32,7 @@ import { runShimProxy, type ShimProxy } from "./server.ts";
 /** What the tests of this folder share: a proxy in a folder of its own, and peers on all its sides. */
 
 /** Waits until `check` holds; the reason of its last failure otherwise. */
-export const eventually = (check: () => void): Promise<void> =>
+export const eventually = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 10_000, interval: 4 });
 
 const NO_BYTES = new Uint8Array(0);

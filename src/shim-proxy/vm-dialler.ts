@@ -5,6 +5,7 @@ import { createSecureContext, type SecureContext, type TLSSocket, connect as tls
 import { describeError, invalidRequest, unauthorised, unavailable } from "../errors/index.ts";
 import { type Clock, Secret } from "../platform/index.ts";
 import { type TlsProfile, tlsClientOptions } from "../tls/index.ts";
+import type { VmVolume } from "./control-types.ts";
 import type { ShimProxyLimits } from "./limits.ts";
 
 /** What is kept of a TLS profile: the keys are inside the context only, where nothing can read them back. */
@@ -58,10 +59,16 @@ export interface VmAddress {
   readonly tls: TlsCredentials | undefined;
 }
 
-/** A connection to a VM's forwarder, with a count of what came in (a sign of life below the level of frames). */
+/** Where the VM is, and what is told to it in CreateContainer. */
+export interface VmTarget extends VmAddress {
+  readonly volumes: readonly VmVolume[];
+}
+
+/** A connection to a VM's forwarder, with a count of what went over it (a sign of life below the level of frames). */
 export interface VmStream {
   readonly stream: Duplex;
   bytesRead(): number;
+  bytesWritten(): number;
 }
 
 /** Opens one connection. Rejects with `unauthorised` when trying again cannot help, else with `unavailable`. */
@@ -75,7 +82,8 @@ export function makeVmDialler(clock: Clock, limits: ShimProxyLimits): DialVm {
     const context: DialContext = { clock, where, signal };
     await opened(socket, "connect", "the TCP connection", { ...context, limitMs: limits.connectTimeoutMs });
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    if (target.tls === undefined) return { stream: socket, bytesRead: () => socket.bytesRead };
+    const counts = { bytesRead: () => socket.bytesRead, bytesWritten: () => socket.bytesWritten };
+    if (target.tls === undefined) return { stream: socket, ...counts };
     const secure = tlsConnect({
       socket,
       secureContext: target.tls.context,
@@ -87,7 +95,7 @@ export function makeVmDialler(clock: Clock, limits: ShimProxyLimits): DialVm {
       limitMs: limits.handshakeTimeoutMs,
     });
     if (secure.getProtocol() === "TLSv1.3") await consent(secure, { ...context, limitMs: limits.consentMs });
-    return { stream: secure, bytesRead: () => socket.bytesRead };
+    return { stream: secure, ...counts };
   };
 }
 

@@ -256,6 +256,48 @@ export interface AckStopRequest {
 export interface AckStopResponse {
 }
 
+export interface StatsRequest {
+}
+
+/** Numbers of now, and counts since the process began. */
+export interface StatsResponse {
+  instanceId: string;
+  programVersion: string;
+  uptimeMs: bigint;
+  residentBytes: bigint;
+  cpuMs: bigint;
+  /** Connections of shims now, and the calls that they wait for. */
+  hypervisorConnections: number;
+  hypervisorCalls: number;
+  agentConnections: number;
+  agentCalls: number;
+  /** Stops that no owner has acknowledged. */
+  owedStops: number;
+  /** Sandboxes now: those that have no VM yet, and the others by the state of their link. */
+  sandboxesUnlinked: number;
+  linksDialing: number;
+  linksUp: number;
+  linksDown: number;
+  linksLost: number;
+  /** Bytes on the way between node and pod VMs, with TLS, since the start. */
+  bytesToVms: bigint;
+  bytesFromVms: bigint;
+  /** Connections that were tried, and those of them that failed. */
+  dials: bigint;
+  dialsFailed: bigint;
+  /** Links that broke, came back, and were given up. */
+  linksBroken: bigint;
+  linksHealed: bigint;
+  linksGivenUp: bigint;
+  losses: LossCount[];
+}
+
+export interface LossCount {
+  /** As in Loss. */
+  kind: string;
+  count: bigint;
+}
+
 function createBaseAttachRequest(): AttachRequest {
   return { epoch: 0n, apiVersions: [], frameSocket: "", programVersion: "" };
 }
@@ -2344,6 +2386,506 @@ export const AckStopResponse: MessageFns<AckStopResponse> = {
   },
 };
 
+function createBaseStatsRequest(): StatsRequest {
+  return {};
+}
+
+export const StatsRequest: MessageFns<StatsRequest> = {
+  encode(_: StatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StatsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStatsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StatsRequest>): StatsRequest {
+    return StatsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<StatsRequest>): StatsRequest {
+    const message = createBaseStatsRequest();
+    return message;
+  },
+};
+
+function createBaseStatsResponse(): StatsResponse {
+  return {
+    instanceId: "",
+    programVersion: "",
+    uptimeMs: 0n,
+    residentBytes: 0n,
+    cpuMs: 0n,
+    hypervisorConnections: 0,
+    hypervisorCalls: 0,
+    agentConnections: 0,
+    agentCalls: 0,
+    owedStops: 0,
+    sandboxesUnlinked: 0,
+    linksDialing: 0,
+    linksUp: 0,
+    linksDown: 0,
+    linksLost: 0,
+    bytesToVms: 0n,
+    bytesFromVms: 0n,
+    dials: 0n,
+    dialsFailed: 0n,
+    linksBroken: 0n,
+    linksHealed: 0n,
+    linksGivenUp: 0n,
+    losses: [],
+  };
+}
+
+export const StatsResponse: MessageFns<StatsResponse> = {
+  encode(message: StatsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instanceId !== "") {
+      writer.uint32(10).string(message.instanceId);
+    }
+    if (message.programVersion !== "") {
+      writer.uint32(18).string(message.programVersion);
+    }
+    if (message.uptimeMs !== 0n) {
+      if (BigInt.asUintN(64, message.uptimeMs) !== message.uptimeMs) {
+        throw new globalThis.Error("value provided for field message.uptimeMs of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.uptimeMs);
+    }
+    if (message.residentBytes !== 0n) {
+      if (BigInt.asUintN(64, message.residentBytes) !== message.residentBytes) {
+        throw new globalThis.Error("value provided for field message.residentBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.residentBytes);
+    }
+    if (message.cpuMs !== 0n) {
+      if (BigInt.asUintN(64, message.cpuMs) !== message.cpuMs) {
+        throw new globalThis.Error("value provided for field message.cpuMs of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.cpuMs);
+    }
+    if (message.hypervisorConnections !== 0) {
+      writer.uint32(48).uint32(message.hypervisorConnections);
+    }
+    if (message.hypervisorCalls !== 0) {
+      writer.uint32(56).uint32(message.hypervisorCalls);
+    }
+    if (message.agentConnections !== 0) {
+      writer.uint32(64).uint32(message.agentConnections);
+    }
+    if (message.agentCalls !== 0) {
+      writer.uint32(72).uint32(message.agentCalls);
+    }
+    if (message.owedStops !== 0) {
+      writer.uint32(80).uint32(message.owedStops);
+    }
+    if (message.sandboxesUnlinked !== 0) {
+      writer.uint32(88).uint32(message.sandboxesUnlinked);
+    }
+    if (message.linksDialing !== 0) {
+      writer.uint32(96).uint32(message.linksDialing);
+    }
+    if (message.linksUp !== 0) {
+      writer.uint32(104).uint32(message.linksUp);
+    }
+    if (message.linksDown !== 0) {
+      writer.uint32(112).uint32(message.linksDown);
+    }
+    if (message.linksLost !== 0) {
+      writer.uint32(120).uint32(message.linksLost);
+    }
+    if (message.bytesToVms !== 0n) {
+      if (BigInt.asUintN(64, message.bytesToVms) !== message.bytesToVms) {
+        throw new globalThis.Error("value provided for field message.bytesToVms of type uint64 too large");
+      }
+      writer.uint32(128).uint64(message.bytesToVms);
+    }
+    if (message.bytesFromVms !== 0n) {
+      if (BigInt.asUintN(64, message.bytesFromVms) !== message.bytesFromVms) {
+        throw new globalThis.Error("value provided for field message.bytesFromVms of type uint64 too large");
+      }
+      writer.uint32(136).uint64(message.bytesFromVms);
+    }
+    if (message.dials !== 0n) {
+      if (BigInt.asUintN(64, message.dials) !== message.dials) {
+        throw new globalThis.Error("value provided for field message.dials of type uint64 too large");
+      }
+      writer.uint32(144).uint64(message.dials);
+    }
+    if (message.dialsFailed !== 0n) {
+      if (BigInt.asUintN(64, message.dialsFailed) !== message.dialsFailed) {
+        throw new globalThis.Error("value provided for field message.dialsFailed of type uint64 too large");
+      }
+      writer.uint32(152).uint64(message.dialsFailed);
+    }
+    if (message.linksBroken !== 0n) {
+      if (BigInt.asUintN(64, message.linksBroken) !== message.linksBroken) {
+        throw new globalThis.Error("value provided for field message.linksBroken of type uint64 too large");
+      }
+      writer.uint32(160).uint64(message.linksBroken);
+    }
+    if (message.linksHealed !== 0n) {
+      if (BigInt.asUintN(64, message.linksHealed) !== message.linksHealed) {
+        throw new globalThis.Error("value provided for field message.linksHealed of type uint64 too large");
+      }
+      writer.uint32(168).uint64(message.linksHealed);
+    }
+    if (message.linksGivenUp !== 0n) {
+      if (BigInt.asUintN(64, message.linksGivenUp) !== message.linksGivenUp) {
+        throw new globalThis.Error("value provided for field message.linksGivenUp of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.linksGivenUp);
+    }
+    for (const v of message.losses) {
+      LossCount.encode(v!, writer.uint32(186).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StatsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStatsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.programVersion = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.uptimeMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.residentBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.cpuMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.hypervisorConnections = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.hypervisorCalls = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.agentConnections = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.agentCalls = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.owedStops = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.sandboxesUnlinked = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.linksDialing = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.linksUp = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.linksDown = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.linksLost = reader.uint32();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.bytesToVms = reader.uint64() as bigint;
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.bytesFromVms = reader.uint64() as bigint;
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.dials = reader.uint64() as bigint;
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.dialsFailed = reader.uint64() as bigint;
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.linksBroken = reader.uint64() as bigint;
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.linksHealed = reader.uint64() as bigint;
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.linksGivenUp = reader.uint64() as bigint;
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.losses.push(LossCount.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StatsResponse>): StatsResponse {
+    return StatsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StatsResponse>): StatsResponse {
+    const message = createBaseStatsResponse();
+    message.instanceId = object.instanceId ?? "";
+    message.programVersion = object.programVersion ?? "";
+    message.uptimeMs = (object.uptimeMs !== undefined && object.uptimeMs !== null) ? BigInt(object.uptimeMs) : 0n;
+    message.residentBytes = (object.residentBytes !== undefined && object.residentBytes !== null)
+      ? BigInt(object.residentBytes)
+      : 0n;
+    message.cpuMs = (object.cpuMs !== undefined && object.cpuMs !== null) ? BigInt(object.cpuMs) : 0n;
+    message.hypervisorConnections = object.hypervisorConnections ?? 0;
+    message.hypervisorCalls = object.hypervisorCalls ?? 0;
+    message.agentConnections = object.agentConnections ?? 0;
+    message.agentCalls = object.agentCalls ?? 0;
+    message.owedStops = object.owedStops ?? 0;
+    message.sandboxesUnlinked = object.sandboxesUnlinked ?? 0;
+    message.linksDialing = object.linksDialing ?? 0;
+    message.linksUp = object.linksUp ?? 0;
+    message.linksDown = object.linksDown ?? 0;
+    message.linksLost = object.linksLost ?? 0;
+    message.bytesToVms = (object.bytesToVms !== undefined && object.bytesToVms !== null)
+      ? BigInt(object.bytesToVms)
+      : 0n;
+    message.bytesFromVms = (object.bytesFromVms !== undefined && object.bytesFromVms !== null)
+      ? BigInt(object.bytesFromVms)
+      : 0n;
+    message.dials = (object.dials !== undefined && object.dials !== null) ? BigInt(object.dials) : 0n;
+    message.dialsFailed = (object.dialsFailed !== undefined && object.dialsFailed !== null)
+      ? BigInt(object.dialsFailed)
+      : 0n;
+    message.linksBroken = (object.linksBroken !== undefined && object.linksBroken !== null)
+      ? BigInt(object.linksBroken)
+      : 0n;
+    message.linksHealed = (object.linksHealed !== undefined && object.linksHealed !== null)
+      ? BigInt(object.linksHealed)
+      : 0n;
+    message.linksGivenUp = (object.linksGivenUp !== undefined && object.linksGivenUp !== null)
+      ? BigInt(object.linksGivenUp)
+      : 0n;
+    message.losses = object.losses?.map((e) => LossCount.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLossCount(): LossCount {
+  return { kind: "", count: 0n };
+}
+
+export const LossCount: MessageFns<LossCount> = {
+  encode(message: LossCount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.count !== 0n) {
+      if (BigInt.asUintN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LossCount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLossCount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LossCount>): LossCount {
+    return LossCount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LossCount>): LossCount {
+    const message = createBaseLossCount();
+    message.kind = object.kind ?? "";
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    return message;
+  },
+};
+
 export type ShimProxyService = typeof ShimProxyService;
 export const ShimProxyService = {
   /**
@@ -2439,6 +2981,19 @@ export const ShimProxyService = {
     responseSerialize: (value: AckStopResponse): Buffer => Buffer.from(AckStopResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): AckStopResponse => AckStopResponse.decode(value),
   },
+  /**
+   * How busy the proxy is and what it has counted since its start, for metrics. Whoever may open the socket may ask.
+   * Proxies of the first release do not know it: UNIMPLEMENTED.
+   */
+  stats: {
+    path: "/peerpod.shimproxy.v1.ShimProxy/Stats" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: StatsRequest): Buffer => Buffer.from(StatsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StatsRequest => StatsRequest.decode(value),
+    responseSerialize: (value: StatsResponse): Buffer => Buffer.from(StatsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StatsResponse => StatsResponse.decode(value),
+  },
 } as const;
 
 export interface ShimProxyServer extends UntypedServiceImplementation {
@@ -2470,6 +3025,11 @@ export interface ShimProxyServer extends UntypedServiceImplementation {
   closeSandbox: handleUnaryCall<CloseSandboxRequest, CloseSandboxResponse>;
   /** The owner has journaled this stop; the proxy forgets it. */
   ackStop: handleUnaryCall<AckStopRequest, AckStopResponse>;
+  /**
+   * How busy the proxy is and what it has counted since its start, for metrics. Whoever may open the socket may ask.
+   * Proxies of the first release do not know it: UNIMPLEMENTED.
+   */
+  stats: handleUnaryCall<StatsRequest, StatsResponse>;
 }
 
 export interface ShimProxyClient extends Client {
@@ -2599,6 +3159,25 @@ export interface ShimProxyClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: AckStopResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * How busy the proxy is and what it has counted since its start, for metrics. Whoever may open the socket may ask.
+   * Proxies of the first release do not know it: UNIMPLEMENTED.
+   */
+  stats(
+    request: StatsRequest,
+    callback: (error: ServiceError | null, response: StatsResponse) => void,
+  ): ClientUnaryCall;
+  stats(
+    request: StatsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: StatsResponse) => void,
+  ): ClientUnaryCall;
+  stats(
+    request: StatsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: StatsResponse) => void,
   ): ClientUnaryCall;
 }
 
