@@ -11,6 +11,7 @@ export interface NodeConfig {
   readonly name: string;
   /** "": not known. */
   readonly podUid: string;
+  /** Of this pod, where the service account's file does not tell it. */
   readonly podNamespace: string;
   readonly runtimeClassName: string;
   /** "": to be asked of Kubernetes; outside it VMs must not be listed by tag, nor reaped. */
@@ -26,6 +27,7 @@ export interface PathsConfig {
   readonly podsDir: string;
   readonly runDir: string;
   readonly proxySocket: string;
+  readonly adminSocket: string;
   readonly stateDir: string;
   readonly bootIdFile: string;
 }

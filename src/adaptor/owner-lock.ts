@@ -8,10 +8,13 @@ const LOCK_CHECK_MS = 2000;
 /** Stands by until the node is ours. Undefined: told to stop before. */
 export async function waitForLock(
   config: AdaptorConfig,
-  deps: { readonly clock: Clock; readonly log: Log },
+  deps: { readonly clock: Clock; readonly log: Log; readonly onWait: () => void },
   stop: AbortSignal,
 ): Promise<OwnerLock | undefined> {
-  const onWait = (): void => deps.log.info("another control plane owns the node; standing by");
+  const onWait = (): void => {
+    deps.log.info("another control plane owns the node; standing by");
+    deps.onWait();
+  };
   try {
     return await takeOwnerLock({ clock: deps.clock, onWait }, config.paths.stateDir, stop);
   } catch (error) {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
 import { withSizing } from "../../providers/selection/index.ts";
 import { createLog, type Log, makeFolder, readBootId, systemClock, systemExec } from "../platform/index.ts";
+import { openAdminSide } from "./admin-side.ts";
 import { chooseNetworking } from "./choose-networking.ts";
 import type { AdaptorConfig } from "./config.ts";
 import type { PointHook } from "./crash-points.ts";
@@ -28,6 +29,10 @@ export async function runAdaptor(
   const log = createLog(config.logLevel, "adaptor");
   const clock = systemClock;
   for (const warning of config.warnings) log.warn(warning);
+  const podsDirExisted = existsSync(config.paths.podsDir);
+  makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
+  await using opened = new AsyncDisposableStack();
+  const admin = opened.adopt(await openAdminSide(config, { log }), (side) => side.server.close());
   const sandboxConfig = sandboxConfigOf(config);
   const networking = chooseNetworking(config, log, points);
   const provider = withSizing(
@@ -37,36 +42,36 @@ export async function runAdaptor(
     ),
     config.podVm.sizing,
   );
-  try {
-    if (config.verifyCloudConfig && !(await verifies(provider, log, stop))) return 1;
-    const podsDirExisted = existsSync(config.paths.podsDir);
-    makeFolder("PEERPODS_STATE_DIR", config.paths.stateDir);
-    makeFolder("PODS_DIR", config.paths.podsDir);
-    makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
-    const bootId = readBootId(config.paths.bootIdFile);
-    const lock = await waitForLock(config, { clock, log }, stop);
-    if (lock === undefined) return 0;
-    const node = { bootId, podsDirExisted };
-    const lost = watchLock(lock, clock, log);
-    const ended = AbortSignal.any([stop, lost.signal]);
-    await runTerm({
-      config,
-      sandboxConfig,
-      provider,
-      networking,
-      clock,
-      log,
-      node,
-      stop: ended,
-      programVersion,
-      points,
-    });
-    lost.cancel();
-    lock.release();
-    return lost.signal.aborted ? 1 : 0;
-  } finally {
-    await provider.close();
+  opened.defer(() => provider.close());
+  if (config.verifyCloudConfig) {
+    admin.state.starting("asking the cloud whether the configuration is right");
+    if (!(await verifies(provider, log, stop))) return 1;
   }
+  makeFolder("PEERPODS_STATE_DIR", config.paths.stateDir);
+  makeFolder("PODS_DIR", config.paths.podsDir);
+  const bootId = readBootId(config.paths.bootIdFile);
+  const lock = await waitForLock(config, { clock, log, onWait: () => admin.state.standingBy() }, stop);
+  if (lock === undefined) return 0;
+  admin.server.takePath();
+  const node = { bootId, podsDirExisted };
+  const lost = watchLock(lock, clock, log);
+  const ended = AbortSignal.any([stop, lost.signal]);
+  await runTerm({
+    config,
+    sandboxConfig,
+    provider,
+    networking,
+    clock,
+    log,
+    node,
+    stop: ended,
+    programVersion,
+    points,
+    state: admin.state,
+  });
+  lost.cancel();
+  lock.release();
+  return lost.signal.aborted ? 1 : 0;
 }
 
 async function verifies(provider: Provider, log: Log, stop: AbortSignal): Promise<boolean> {

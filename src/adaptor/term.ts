@@ -17,6 +17,7 @@ import {
 } from "../sandbox/index.ts";
 import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import { issueVmIdentity } from "../tls/index.ts";
+import type { AdaptorState } from "./adaptor-state.ts";
 import type { AdaptorConfig } from "./config.ts";
 import { type PointHook, withPoints } from "./crash-points.ts";
 import { DIRECT_VOLUMES_DIR, directVolumes } from "./direct-volumes.ts";
@@ -46,6 +47,7 @@ export interface Term {
   readonly stop: AbortSignal;
   readonly programVersion: string;
   readonly points: PointHook | undefined;
+  readonly state: AdaptorState;
 }
 
 /** From the lock to the orderly end. */
@@ -87,11 +89,13 @@ export async function runTerm(term: Term): Promise<void> {
   const frames = opened.adopt(await serveFrames(frameSocket, (signal) => control.ready(signal)), (open) =>
     open.close(),
   );
+  term.state.owns({ epoch, state: () => control.state });
   control.begin();
   log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.owner.nodeName });
   // Else it would be written at an orderly end only, and a node's processes seldom have one.
   flushCompileCache();
   await aborted(term.stop);
+  term.state.ending();
   log.info("shutting down; what is under way is left to the next control plane");
   await control.end(clock.timeout(RELEASE_TIMEOUT_MS), () => frames.close());
 }

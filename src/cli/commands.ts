@@ -3,6 +3,7 @@ import { invalidConfig } from "../errors/index.ts";
 import { systemClock } from "../platform/index.ts";
 import {
   adaptorOptionGroups,
+  adminSocket,
   flatten,
   logLevel,
   readAdaptorConfig,
@@ -13,7 +14,7 @@ import {
 import type { CommandSummary, Positional } from "./help.ts";
 import type { InitdataAction } from "./initdata-command.ts";
 import { readOptions } from "./options.ts";
-import { type OptionGroup, PROCESS_OPTIONS, STATE_DIR } from "./shared-options.ts";
+import { type OptionGroup, PROCESS_OPTIONS, STATE_DIR, WHERE_IT_ANSWERS } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
 import { stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
@@ -63,6 +64,11 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
   "mock-cloud": {
     summary: "The machine room: a cloud on this machine, for trials and tests; provider mock is its client.",
     load: (summary) => mockCloudCommand(summary),
+  },
+  probe: {
+    summary:
+      "Whether the adaptor of this node is started, ready or live: one line, exit status 0 or 1. For a pod's probes.",
+    load: async (summary) => probeCommand(summary),
   },
   "journal check": {
     summary: "Whether this node's journal is sound, and what to do if not; exit status 1 then.",
@@ -153,6 +159,28 @@ function shimProxyCommand(summary: CommandSummary): Command {
       const config = readShimProxyConfig(surroundings);
       const { runShimProxy } = await import("./run-shim-proxy.ts");
       return await runShimProxy(config);
+    },
+  };
+}
+
+function probeCommand(summary: CommandSummary): Command {
+  const groups = [WHERE_IT_ANSWERS];
+  return {
+    ...summary,
+    groups,
+    positionals: [
+      {
+        name: "WHAT",
+        required: true,
+        help: "startup: configured, and standing by or recovered; ready: as startup, and calls can be served now; live: it answers, and nothing that only a restart cures",
+      },
+    ],
+    async run(surroundings) {
+      const options = readOptions(flatten(groups), surroundings);
+      refuseIfAny(options.problems);
+      const { runProbe } = await import("./probe.ts");
+      const [what = ""] = surroundings.words ?? [];
+      return await runProbe(adminSocket(options), what, (text) => process.stdout.write(text));
     },
   };
 }

@@ -14,6 +14,7 @@ import {
   socketPath,
 } from "./option-checks.ts";
 import {
+  ADMIN_SOCKET,
   HYPERVISOR_SOCKET,
   LOG_LEVEL,
   type OptionGroup,
@@ -38,6 +39,7 @@ const PLACES: OptionGroup = {
     PODS_DIR,
     RUN_DIR,
     PROXY_SOCKET,
+    ADMIN_SOCKET,
     STATE_DIR,
     {
       flag: "boot-id-file",
@@ -296,7 +298,7 @@ const KUBERNETES: OptionGroup = {
       env: "POD_NAMESPACE",
       kind: "string",
       default: "confidential-containers-system",
-      help: "namespace of the adaptor, where the service account's file does not tell it (not used yet)",
+      help: "namespace of the adaptor, where the service account's file does not tell it",
     },
     {
       flag: "runtimeclass-name",
@@ -316,14 +318,14 @@ const KUBERNETES: OptionGroup = {
       env: "PROBE_PORT",
       kind: "string",
       default: "8000",
-      help: "port of the startup probe on 127.0.0.1 (not used yet)",
+      help: "accepted for the Go adaptor's sake and without effect: probes ask the admin socket (cloud-api-adaptor probe startup)",
       validate: port,
     },
     {
       flag: "notify-socket",
       env: "NOTIFY_SOCKET",
       kind: "string",
-      help: "systemd's socket for READY and STOPPING (not used yet)",
+      help: "socket that systemd is told READY=1 and STOPPING=1 on, by its program systemd-notify (NotifyAccess=all in the unit)",
     },
     LOG_LEVEL,
   ],

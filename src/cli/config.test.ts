@@ -40,6 +40,7 @@ test("without any setting the Go adaptor's defaults hold", () => {
       podsDir: "/run/peerpod/pods",
       runDir: "/run/peerpod",
       proxySocket: "/run/peerpod/proxy.sock",
+      adminSocket: "/run/peerpod/admin.sock",
       stateDir: "/var/lib/peerpods",
       bootIdFile: "/proc/sys/kernel/random/boot_id",
     },

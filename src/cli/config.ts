@@ -15,6 +15,7 @@ import type {
 import { describeError, internal, invalidConfig } from "../errors/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../platform/index.ts";
 import { DEFAULT_TLS_PROFILE, parseTlsProfile, tlsProfileWarnings } from "../tls/index.ts";
+import { adminSocketPath } from "./admin-socket.ts";
 import { ADAPTOR_OPTIONS } from "./common-options.ts";
 import { type OptionResult, type OptionSources, readOptions } from "./options.ts";
 import type { OptionGroup } from "./shared-options.ts";
@@ -203,10 +204,20 @@ function socketPaths(
   };
 }
 
+/** Of any command that declares WHERE_IT_ANSWERS. */
+export function adminSocket(options: OptionReader): string {
+  return adminSocketPath({
+    adminSocket: options.string("admin-socket"),
+    runDir: options.string("run-dir"),
+    hypervisorSocket: options.string("socket"),
+  });
+}
+
 function readPaths(options: OptionResult): PathsConfig {
   return {
     ...socketPaths(options),
     podsDir: resolve(options.string("pods-dir")),
+    adminSocket: adminSocket(options),
     stateDir: options.string("state-dir"),
     bootIdFile: options.string("boot-id-file"),
   };

@@ -8,8 +8,8 @@ import { silentLog, systemClock, systemExec } from "../platform/index.ts";
 import { parseInitdata, USER_DATA_LIMITS } from "../user-data/index.ts";
 import { parseFlags } from "./go-flags.ts";
 import { INITDATA_COMMANDS, type InitdataAction } from "./initdata-command.ts";
-import { main } from "./main.ts";
 import { readOptions } from "./options.ts";
+import { main } from "./program.ts";
 
 const FIXTURES = join(import.meta.dirname, "../../test/fixtures/user-data");
 const TOML = join(FIXTURES, "initdata-sha384.toml");

@@ -10,6 +10,8 @@ export type Check = (value: string) => string | undefined;
  */
 export const MAX_PODS_DIR_BYTES: number = 107 - "/agent.ttrpc".length - 64 - 1;
 const MAX_SOCKET_PATH_BYTES = 107;
+/** A socket that waits beside its path has such a suffix (src/admin/placed-socket.ts). */
+const PLACED_SUFFIX_BYTES = ".1f0c2a".length;
 /** A VXLAN network identifier has 24 bits. */
 export const MAX_VNI: number = 2 ** 24 - 1;
 
@@ -43,6 +45,13 @@ export const socketPath: Check = (value) => {
   return bytes > MAX_SOCKET_PATH_BYTES
     ? `a unix socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes, this one has ${bytes}`
     : undefined;
+};
+
+/** As `socketPath`, with room for the suffix of a socket that waits beside it. */
+export const placedSocketPath: Check = (value) => {
+  const most = MAX_SOCKET_PATH_BYTES - PLACED_SUFFIX_BYTES;
+  const bytes = pathBytes(value);
+  return bytes > most ? `this socket's path may have ${most} bytes, it has ${bytes}` : undefined;
 };
 
 /** A folder that leaves room for the agent sockets below it. */

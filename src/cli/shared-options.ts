@@ -1,6 +1,7 @@
 import type { OptionSpec } from "../../providers/contract.ts";
 import { LOG_LEVELS } from "../platform/index.ts";
-import { absolutePath, oneOf, socketPath } from "./option-checks.ts";
+import { DEFAULT_HYPERVISOR_SOCKET } from "./admin-socket.ts";
+import { absolutePath, oneOf, placedSocketPath, socketPath } from "./option-checks.ts";
 
 /** Options that belong together in help and reference. */
 export interface OptionGroup {
@@ -32,7 +33,7 @@ export const HYPERVISOR_SOCKET: OptionSpec = {
   flag: "socket",
   env: "REMOTE_HYPERVISOR_ENDPOINT",
   kind: "string",
-  default: "/run/peerpod/hypervisor.sock",
+  default: DEFAULT_HYPERVISOR_SOCKET,
   help: "path of the ttrpc socket that Kata's shim calls",
   validate: socketPath,
 };
@@ -44,6 +45,21 @@ export const PROXY_SOCKET: OptionSpec = {
   kind: "string",
   help: "path of the shim-proxy's control socket; unset: proxy.sock in the run folder",
   validate: socketPath,
+};
+
+/** Where an adaptor answers people and probes. */
+export const ADMIN_SOCKET: OptionSpec = {
+  flag: "admin-socket",
+  env: "PEERPODS_ADMIN_SOCKET",
+  kind: "string",
+  help: "path of the socket for status, probes and metrics (mode 0600); unset: admin.sock in the run folder",
+  validate: placedSocketPath,
+};
+
+/** For commands that ask a running adaptor. */
+export const WHERE_IT_ANSWERS: OptionGroup = {
+  title: "Where the adaptor answers",
+  options: [ADMIN_SOCKET, RUN_DIR, HYPERVISOR_SOCKET],
 };
 
 /** Where a node's journal is. */

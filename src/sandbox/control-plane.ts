@@ -3,7 +3,7 @@ import type { OwedStopNotice, ProxySnapshot, ShimProxyEvent } from "../shim-prox
 import { refreshCredentialsForever } from "./credentials.ts";
 import { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
-import type { ProxySession } from "./proxy-session.ts";
+import type { AttachedProxy, ProxySession } from "./proxy-session.ts";
 import { Reaper, type ReaperOptions } from "./reaper.ts";
 import { reconcile, settleOwedStop } from "./recovery.ts";
 import { Broadcast } from "./shared-task.ts";
@@ -24,6 +24,20 @@ export interface NodeState {
   readonly podsDirExisted: boolean;
 }
 
+/** How far one owner's term is. */
+export interface ControlPlaneState {
+  /** Undefined while none is attached. */
+  readonly proxy: AttachedProxy | undefined;
+  /** Why it could not be attached to, or recovered, the last time; undefined once that succeeded. */
+  readonly trouble: string | undefined;
+  /** Once true it stays so, also while the proxy is gone. */
+  readonly recovered: boolean;
+  /** What a person has to mend before calls are served. */
+  readonly obstacle: string | undefined;
+  /** Parts that have ended by an error of ours: only a new process has them again. */
+  readonly broken: readonly string[];
+}
+
 /**
  * One owner's term over the node: attached to the shim-proxy, recovered, acting. Made while the owner lock is held, ended
  * by `end` (orderly) or by the death of the process.
@@ -40,6 +54,8 @@ export class ControlPlane {
   #recovered = false;
   /** Why calls cannot be served now: the journal cannot be used, or this is the end. */
   #obstacle: Error | undefined;
+  /** What has ended by an error of ours and does not come back in this process. */
+  readonly #broken: string[] = [];
   #running: Promise<void> = Promise.resolve();
   #checking = false;
 
@@ -62,6 +78,17 @@ export class ControlPlane {
     return this.#changed.until(look, signal);
   }
 
+  /** How far it is, for people and probes. */
+  get state(): ControlPlaneState {
+    return {
+      proxy: this.#session.proxy,
+      trouble: this.#session.trouble,
+      recovered: this.#recovered,
+      obstacle: this.#obstacle === undefined ? undefined : describeError(this.#obstacle),
+      broken: this.#broken,
+    };
+  }
+
   #tell(obstacle: Error | undefined): void {
     this.#obstacle = obstacle;
     this.#changed.notify();
@@ -69,7 +96,7 @@ export class ControlPlane {
 
   /** Begins to attach; what goes wrong is tried again until `end`. */
   begin(): void {
-    const { clock, journal, log } = this.#deps;
+    const { clock, journal } = this.#deps;
     journal.forgetStops(clock.wallMs() - STOP_MEMORY_MS);
     this.#running = this.#session
       .run(
@@ -80,9 +107,7 @@ export class ControlPlane {
         },
         this.#ending.signal,
       )
-      .catch((error: unknown) => {
-        if (!this.#ending.signal.aborted) log.error("attaching has ended", { error: describeError(error) });
-      });
+      .catch((error: unknown) => this.#onBroken("attaching to the shim-proxy", error));
   }
 
   /** Stops acting at journaled points; unanswered calls are left to the next owner. */
@@ -165,10 +190,13 @@ export class ControlPlane {
   }
 
   #untilEnd(what: string, work: Promise<void>): void {
-    work.catch((error: unknown) => {
-      if (!this.#ending.signal.aborted)
-        this.#deps.log.error(`${what} has ended`, { error: describeError(error) });
-    });
+    work.catch((error: unknown) => this.#onBroken(what, error));
+  }
+
+  #onBroken(what: string, error: unknown): void {
+    if (this.#ending.signal.aborted) return;
+    this.#deps.log.error(`${what} has ended`, { error: describeError(error) });
+    this.#broken.push(`${what} has ended by an error of ours: ${describeError(error)}`);
   }
 
   #onEvent(event: ShimProxyEvent): void {

@@ -1,5 +1,5 @@
 export type { SandboxConfig, TlsMode } from "./config.ts";
-export { ControlPlane, type NodeState } from "./control-plane.ts";
+export { ControlPlane, type ControlPlaneState, type NodeState } from "./control-plane.ts";
 export { SandboxManager } from "./manager.ts";
 export type { LifecycleNotice, LifecycleStep, PodRef } from "./notices.ts";
 export { kernelNetworking, noNetworking } from "./pod-networking.ts";

@@ -44,6 +44,13 @@ export interface ProxySessionHandlers {
   readonly onAbsent: () => void;
 }
 
+/** Which proxy it is. */
+export interface AttachedProxy {
+  /** Another one than last time: it was started anew, and its shims' pods have ended. */
+  readonly instanceId: string;
+  readonly programVersion: string;
+}
+
 /**
  * Keeps this control plane attached to the shim-proxy, and is the proxy for the rest of it. While none is attached every
  * call is answered `unavailable`.
@@ -53,11 +60,23 @@ export class ProxySession implements ShimProxyControl {
   readonly #log: Log;
   readonly #options: ProxySessionOptions;
   #client: ShimProxyClient | undefined;
+  #proxy: AttachedProxy | undefined;
+  #trouble: string | undefined;
 
   constructor(deps: { readonly clock: Clock; readonly log: Log }, options: ProxySessionOptions) {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#options = options;
+  }
+
+  /** The proxy that this control plane is attached to now. */
+  get proxy(): AttachedProxy | undefined {
+    return this.#proxy;
+  }
+
+  /** Why the last attempt failed; undefined once one has succeeded. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** Attaches, and again whenever the proxy was lost, until aborted. */
@@ -80,6 +99,7 @@ export class ProxySession implements ShimProxyControl {
   /** A proxy that is not there yet is no news; anything else keeps this node from being served. */
   async #pauseAfter(error: unknown, signal: AbortSignal): Promise<void> {
     const fields = { error: describeError(error) };
+    this.#trouble = describeError(error);
     const isAbsent = isCaaError(error, "unavailable");
     if (isAbsent) this.#log.debug("no shim-proxy is attached", fields);
     else this.#log.error("calls are not served: attaching and recovering failed and is tried again", fields);
@@ -116,11 +136,13 @@ export class ProxySession implements ShimProxyControl {
         return;
       }
       this.#client = client;
+      this.#proxy = { instanceId: snapshot.instanceId, programVersion: snapshot.programVersion };
       this.#log.info("attached to the shim-proxy", {
         instanceId: snapshot.instanceId,
         version: snapshot.programVersion,
       });
       await this.#recover(client, () => handlers.onAttached(snapshot, signal));
+      this.#trouble = undefined;
       for (const event of early) handlers.onEvent(event);
       early = undefined;
       await lost.promise;
@@ -141,7 +163,10 @@ export class ProxySession implements ShimProxyControl {
   }
 
   #drop(client: ShimProxyClient): void {
-    if (this.#client === client) this.#client = undefined;
+    if (this.#client === client) {
+      this.#client = undefined;
+      this.#proxy = undefined;
+    }
     client.close();
   }
 

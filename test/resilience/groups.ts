@@ -1,3 +1,4 @@
+import { ADMIN_CASES } from "./admin-cases.ts";
 import type { Case } from "./case.ts";
 import { CLOUD_CASES } from "./cloud-cases.ts";
 import { CONTROL_PLANE_CASES } from "./control-plane-cases.ts";
@@ -11,6 +12,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   links: LINK_CASES,
   cloud: CLOUD_CASES,
   damage: DAMAGE_CASES,
+  admin: ADMIN_CASES,
 };
 
 /** The cases of a group. Throws for an unknown one. */

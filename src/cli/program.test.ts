@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { main } from "./main.ts";
+import { main } from "./program.ts";
 
 async function run(args: readonly string[], env: Record<string, string> = {}) {
   const said = { out: "", err: "" };

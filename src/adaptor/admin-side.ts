@@ -1,0 +1,32 @@
+import {
+  type AdminRoute,
+  type AdminServer,
+  HEALTH_QUESTIONS,
+  Health,
+  json,
+  serveAdmin,
+} from "../admin/index.ts";
+import type { Log } from "../platform/index.ts";
+import { AdaptorState } from "./adaptor-state.ts";
+import type { AdaptorConfig } from "./config.ts";
+
+/** What people, probes and scrapers have of one adaptor process, from its first moment to its last. */
+export interface AdminSide {
+  readonly state: AdaptorState;
+  readonly server: AdminServer;
+}
+
+/** Serves the admin socket. Throws `invalid-config` when it cannot be made. */
+export async function openAdminSide(config: AdaptorConfig, deps: { readonly log: Log }): Promise<AdminSide> {
+  const state = new AdaptorState(config.paths.stateDir);
+  const health = new Health(() => state.facts());
+  const routes: readonly AdminRoute[] = HEALTH_QUESTIONS.map((question) => ({
+    method: "GET",
+    path: `/${question}`,
+    handle: () => {
+      const answer = health.answer(question);
+      return json(answer, answer.ok ? 200 : 503);
+    },
+  }));
+  return { state, server: await serveAdmin(config.paths.adminSocket, routes, deps) };
+}
