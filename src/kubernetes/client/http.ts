@@ -40,7 +40,12 @@ async function sendOnce(endpoint: Endpoint, request: HttpRequest): Promise<Incom
     const outgoing: ClientRequest = start(`${endpoint.server}${request.path}`, {
       ...options,
       method: request.method,
-      headers: { ...options.headers, ...request.headers },
+      headers: {
+        ...options.headers,
+        ...request.headers,
+        // Node sends a DELETE's body without its length otherwise.
+        ...(request.body !== undefined && { "content-length": Buffer.byteLength(request.body) }),
+      },
       signal,
     });
     outgoing.on("response", resolve);
