@@ -1,6 +1,7 @@
 import type { OptionReader } from "../../providers/contract.ts";
 import type { SizingPolicy } from "../../providers/selection/index.ts";
 import type { LogLevel } from "../platform/index.ts";
+import type { PoolEntry } from "../sandbox/index.ts";
 import type { TlsProfile } from "../tls/index.ts";
 
 /** Who this process is, and whose VMs it makes. */
@@ -96,6 +97,9 @@ export interface PodVmConfig {
   readonly initdata: string;
   readonly enableScratchSpace: boolean;
   readonly sizing: SizingPolicy;
+  readonly pool: readonly PoolEntry[];
+  /** The image goes on asking for user data for as long as it gets the pool's. */
+  readonly poolImageWaits: boolean;
 }
 
 /** All that an operator told one adaptor, checked. */

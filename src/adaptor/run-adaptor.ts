@@ -7,6 +7,7 @@ import { chooseNetworking } from "./choose-networking.ts";
 import type { AdaptorConfig } from "./config.ts";
 import type { PointHook } from "./crash-points.ts";
 import { waitForLock, watchLock } from "./owner-lock.ts";
+import { checkPool } from "./pool-check.ts";
 import { sandboxConfigOf } from "./sandbox-config.ts";
 import { runTerm } from "./term.ts";
 
@@ -43,6 +44,7 @@ export async function runAdaptor(
     config.podVm.sizing,
   );
   opened.defer(() => provider.close());
+  checkPool(config, provider);
   if (config.verifyCloudConfig) {
     admin.state.starting("asking the cloud whether the configuration is right");
     if (!(await verifies(provider, log, stop))) return 1;

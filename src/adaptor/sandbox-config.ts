@@ -26,6 +26,7 @@ export function sandboxConfigOf(config: AdaptorConfig): SandboxConfig {
     deleteRetryMaxMs: limits.vmDeleteRetryMaxMs,
     orphanGraceMs: limits.orphanGraceMs,
     vmCheckIntervalMs: limits.vmCheckIntervalMs,
+    pool: podVm.pool,
   };
 }
 

@@ -84,6 +84,19 @@ const POD_VM: OptionGroup = {
       validate: oneOf(SIZING_POLICIES),
     },
     {
+      flag: "pod-vm-pool",
+      env: "POD_VM_POOL",
+      kind: "list",
+      help: "VMs that are started ahead of their pods: N for pods without a size, or KIND=N with KIND a machine type or <vCPUs>x<MiB> as the pod's annotations have them, @IMAGE behind it if not the default; needs an image that waits for its user data",
+    },
+    {
+      flag: "pod-vm-pool-image-waits",
+      env: "POD_VM_POOL_IMAGE_WAITS",
+      kind: "bool",
+      default: "false",
+      help: "the pod VM image goes on asking for user data until it names a pod; the stock image does not",
+    },
+    {
       flag: "enable-scratch-space",
       env: "ENABLE_SCRATCH_SPACE",
       kind: "bool",

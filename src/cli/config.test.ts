@@ -51,6 +51,8 @@ test("without any setting the Go adaptor's defaults hold", () => {
       initdata: "",
       enableScratchSpace: false,
       sizing: "upstream",
+      pool: [],
+      poolImageWaits: false,
     },
     tls: {
       mode: "on",
@@ -105,6 +107,8 @@ test("every variable of peer-pods-cm reaches its place", () => {
     CLOUD_CONFIG_VERIFY: "TRUE",
     PEERPODS_LIMIT_PER_NODE: "-1",
     ENABLE_SCRATCH_SPACE: "true",
+    POD_VM_POOL: "1, Standard_DC4as_v5=2",
+    POD_VM_POOL_IMAGE_WAITS: "true",
     CACERT_FILE: "/ca",
     CERT_FILE: "/crt",
     CERT_KEY: "/key",
@@ -131,6 +135,11 @@ test("every variable of peer-pods-cm reaches its place", () => {
     initdata: "H4sI",
     enableScratchSpace: true,
     sizing: "upstream",
+    pool: [
+      { kind: "default", count: 1 },
+      { kind: "Standard_DC4as_v5", count: 2 },
+    ],
+    poolImageWaits: true,
   });
   expect(read.network).toMatchObject({ vxlanPort: 8472, externalNetworkViaPodVm: true });
   expect(read.network.podSubnetCidrs).toEqual(["10.0.0.0/8", "fd00::/64"]);

@@ -14,6 +14,7 @@ import type {
 } from "../adaptor/index.ts";
 import { describeError, internal, invalidConfig } from "../errors/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../platform/index.ts";
+import { type PoolEntry, parsePool } from "../sandbox/index.ts";
 import { DEFAULT_TLS_PROFILE, parseTlsProfile, tlsProfileWarnings } from "../tls/index.ts";
 import { adminSocketPath } from "./admin-socket.ts";
 import { ADAPTOR_OPTIONS } from "./common-options.ts";
@@ -70,6 +71,7 @@ export function readAdaptorConfig(
   if (options.int("peerpods-limit-per-node") === 0) {
     notes.warnings.push("PEERPODS_LIMIT_PER_NODE=0 admits no peer pod on this node");
   }
+  const pool = readPool(options, notes.problems);
   refuseIfAny(notes.problems);
   return {
     provider: module.name,
@@ -84,6 +86,8 @@ export function readAdaptorConfig(
       initdata: options.string("initdata").trim(),
       enableScratchSpace: options.bool("enable-scratch-space"),
       sizing: parseSizingPolicy(options.string("pod-vm-sizing")),
+      pool,
+      poolImageWaits: options.bool("pod-vm-pool-image-waits"),
     },
     tls,
     network: readNetwork(options),
@@ -129,6 +133,15 @@ function refusePlugins(surroundings: OptionSources, problems: string[]): void {
   problems.push(
     "ENABLE_CLOUD_PROVIDER_EXTERNAL_PLUGIN=true: external provider plugins are Go shared objects, which this program cannot load; unset it and choose a provider of this build",
   );
+}
+
+function readPool(options: OptionResult, problems: string[]): readonly PoolEntry[] {
+  try {
+    return parsePool(options.list("pod-vm-pool"));
+  } catch (error) {
+    problems.push(describeError(error));
+    return [];
+  }
 }
 
 function readTls(options: OptionResult, notes: { problems: string[]; warnings: string[] }): TlsConfig {

@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { describeError, journalFailed } from "../errors/index.ts";
+import { decodePool, type PoolRecord } from "./pool.ts";
 import { decodeSandbox, decodeVm, type SandboxRecord, type VmRecord } from "./records.ts";
 
 /** A journal as a person looks at it. Secrets print as such. */
@@ -8,6 +9,8 @@ export interface JournalReport {
   readonly meta: Readonly<Record<string, string>>;
   readonly sandboxes: readonly SandboxRecord[];
   readonly vms: readonly VmRecord[];
+  /** VMs that are made ahead of their pods. */
+  readonly pool: readonly PoolRecord[];
   /** One sentence each: damage, and rows that contradict one another. */
   readonly problems: readonly string[];
 }
@@ -33,12 +36,14 @@ function report(db: DatabaseSync): JournalReport {
     .filter((text) => text !== "ok");
   const sandboxes = db.prepare("SELECT * FROM sandboxes ORDER BY created_ms").all().map(decodeSandbox);
   const vms = db.prepare("SELECT * FROM vms ORDER BY created_ms").all().map(decodeVm);
+  const hasPool = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'pool'").get() !== undefined;
   const meta = db.prepare("SELECT key, value FROM meta").all();
   return {
     layout: Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0),
     meta: Object.fromEntries(meta.map((row) => [String(row["key"]), String(row["value"])])),
     sandboxes,
     vms,
+    pool: hasPool ? db.prepare("SELECT * FROM pool ORDER BY created_ms").all().map(decodePool) : [],
     problems: [...damage, ...contradictions(sandboxes, vms)],
   };
 }

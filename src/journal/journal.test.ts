@@ -30,6 +30,8 @@ function fill(journal: Journal, id: string): void {
     vmName: `podvm-web-${id}`,
     vxlanMinId: 555_000,
     limit: 10,
+    poolKind: undefined,
+    mayYield: false,
   });
   journal.created(id, {
     podUid: "uid",

@@ -2,6 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { journalFailed } from "../errors/index.ts";
 import type { Clock } from "../platform/index.ts";
 import type { JournalOptions, Preparation, Reservation, ReserveOutcome, Usage } from "./operations.ts";
+import { PoolJournal } from "./pool.ts";
 import {
   decodeSandbox,
   decodeVm,
@@ -21,10 +22,13 @@ const MAX_VXLAN_ID = 2 ** 24 - 1;
 export class Journal {
   readonly #store: Store;
   readonly #clock: Clock;
+  /** VMs that are made ahead of their pods. */
+  readonly pool: PoolJournal;
 
   private constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
+    this.pool = new PoolJournal(store, clock);
   }
 
   /** Opens or creates `<stateDir>/journal.db`. The caller holds the owner lock. */
@@ -84,20 +88,27 @@ export class Journal {
 
   usage(): Usage {
     const row = this.#store.get(
-      `SELECT (SELECT count(*) FROM vms) + (SELECT count(*) FROM sandboxes WHERE phase IN ('creating', 'created')) AS used,
+      `SELECT (SELECT count(*) FROM vms) + (SELECT count(*) FROM pool)
+                + (SELECT count(*) FROM sandboxes WHERE phase IN ('creating', 'created')
+                     AND id NOT IN (SELECT sandbox_id FROM vms WHERE sandbox_id IS NOT NULL)) AS used,
               (SELECT count(*) FROM vms WHERE phase = 'deleting') AS deleting`,
     );
     return { used: Number(row?.["used"] ?? 0), deleting: Number(row?.["deleting"] ?? 0) };
   }
 
-  /** Takes a slot, a VXLAN id and the VM's name for a new sandbox, all or nothing. */
+  /**
+   * Takes a slot, a VXLAN id and the VM's name for a new sandbox, all or nothing; with a VM of the pool, that VM's slot and name.
+   * Where no slot is free, one more VM of the pool makes room.
+   */
   reserve(r: Reservation): ReserveOutcome {
     this.#mustBeInPlace();
     return this.#store.write("reserve", () => {
+      const pooled = r.poolKind === undefined ? undefined : this.pool.takeWithin(r.poolKind, r.id);
       const usage = this.usage();
-      if (r.limit >= 0 && usage.used >= r.limit) return { outcome: "full", usage };
+      if (pooled === undefined && r.limit >= 0 && usage.used >= r.limit)
+        return r.mayYield ? this.#makeRoom(usage) : { outcome: "full", usage };
       const taken = this.#store.get("SELECT sandbox_id FROM vms WHERE name = ?", r.vmName);
-      if (taken !== undefined) {
+      if (taken !== undefined && pooled === undefined) {
         const by = taken["sandbox_id"];
         return { outcome: "name-taken", byId: typeof by === "string" ? by : undefined };
       }
@@ -106,10 +117,45 @@ export class Journal {
       this.#store.run(
         `INSERT INTO sandboxes (id, phase, pod_name, pod_namespace, netns, request_json, vxlan_id, vm_name, created_ms, changed_ms)
          VALUES (?, 'creating', ?, ?, ?, ?, ?, ?, ?, ?)`,
-        ...[r.id, r.podName, r.podNamespace, r.netns, r.requestJson, vxlanId, r.vmName, now, now],
+        ...[r.id, r.podName, r.podNamespace, r.netns, r.requestJson, vxlanId, pooled ?? r.vmName, now, now],
       );
       return { outcome: "reserved", vxlanId };
     });
+  }
+
+  #makeRoom(usage: Usage): ReserveOutcome {
+    const yielding = this.pool.yieldingWithin();
+    if (yielding === undefined) return { outcome: "full", usage };
+    this.pool.discardWithin(yielding.name);
+    const { name, vmId } = yielding;
+    return { outcome: "full", usage: { ...usage, deleting: usage.deleting + 1 }, yielded: { name, vmId } };
+  }
+
+  /**
+   * The sandbox's VM from the pool turned out to be of no use: it is to go, and the sandbox gets one of its own under `name`, which
+   * takes a slot beyond that one until it is gone.
+   */
+  replacePooledVm(id: string, name: string): void {
+    this.#store.write("replace-pooled-vm", () => {
+      const now = this.#clock.wallMs();
+      this.#store.run(
+        "UPDATE vms SET sandbox_id = NULL, phase = 'deleting', changed_ms = ? WHERE sandbox_id = ? AND user_data_due = 1",
+        now,
+        id,
+      );
+      this.#store.run("UPDATE sandboxes SET vm_name = ?, changed_ms = ? WHERE id = ?", name, now, id);
+    });
+  }
+
+  /** A VM from the pool has been told which pod it is for. */
+  userDataGiven(name: string): void {
+    this.#store.write("user-data-given", () =>
+      this.#store.run(
+        "UPDATE vms SET user_data_due = 0, changed_ms = ? WHERE name = ?",
+        this.#clock.wallMs(),
+        name,
+      ),
+    );
   }
 
   #freeVxlanId(minId: number): number {
@@ -250,12 +296,13 @@ export class Journal {
 
   /** A CreateVM whose caller left: as if it had never been asked, so without a tombstone. */
   undoCreate(id: string): void {
-    this.#store.write("undo-create", () =>
+    this.#store.write("undo-create", () => {
+      this.#store.run("UPDATE vms SET phase = 'deleting' WHERE sandbox_id = ?", id);
       this.#store.run(
         "UPDATE sandboxes SET phase = 'stopping', user_data = NULL, client_key_pem = NULL WHERE id = ?",
         id,
-      ),
-    );
+      );
+    });
   }
 
   /** A VM of ours that no sandbox has is to go. */

@@ -20,6 +20,10 @@ export interface Reservation {
   readonly vxlanMinId: number;
   /** Most pod VMs of this node; negative: any number. */
   readonly limit: number;
+  /** A waiting VM of this kind is taken from the pool; undefined: none is. */
+  readonly poolKind: string | undefined;
+  /** Whether a VM of the pool may be given up for this sandbox. */
+  readonly mayYield: boolean;
 }
 
 /** What a CreateVM has prepared. */
@@ -35,7 +39,7 @@ export interface Preparation {
 }
 
 export interface Usage {
-  /** Slots taken: every VM until the cloud says that it is gone, and the reservations of CreateVM. */
+  /** Slots taken: every VM until the cloud says that it is gone, the pool's included, and the reservations of CreateVM. */
   readonly used: number;
   /** Those of them whose delete is under way. */
   readonly deleting: number;
@@ -43,5 +47,10 @@ export interface Usage {
 
 export type ReserveOutcome =
   | { readonly outcome: "reserved"; readonly vxlanId: number }
-  | { readonly outcome: "full"; readonly usage: Usage }
+  /** `yielded`: a VM of the pool that makes room, journaled as deleting. */
+  | {
+      readonly outcome: "full";
+      readonly usage: Usage;
+      readonly yielded?: { readonly name: string; readonly vmId: string | undefined };
+    }
   | { readonly outcome: "name-taken"; readonly byId: string | undefined };

@@ -64,6 +64,8 @@ export interface VmRecord {
   readonly phase: VmPhase;
   readonly tags: Readonly<Record<string, string>>;
   readonly addresses: readonly string[];
+  /** It came from the pool, and has not been told yet which pod it is for. */
+  readonly userDataDue: boolean;
   readonly deleteAttempts: number;
   readonly lastError: string | undefined;
   readonly createdMs: number;
@@ -105,6 +107,7 @@ const vmRow = v.object({
   phase: v.picklist(["intended", "created", "running", "deleting"]),
   tags_json: json(v.record(v.string(), v.string())),
   addresses_json: v.nullable(json(v.array(v.string()))),
+  user_data_due: v.optional(v.number(), 0),
   delete_attempts: v.number(),
   last_error: optionalText,
   created_ms: v.number(),
@@ -173,6 +176,7 @@ export function decodeVm(row: Row): VmRecord {
     phase: r.phase,
     tags: r.tags_json,
     addresses: r.addresses_json ?? [],
+    userDataDue: r.user_data_due !== 0,
     deleteAttempts: r.delete_attempts,
     lastError: r.last_error ?? undefined,
     createdMs: r.created_ms,

@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { journalFailed } from "../errors/index.ts";
 
 /** The newest layout that this release writes. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 /** The oldest release layout that can still work with what this release writes (rollback by one release). */
 const OLDEST_READER = 1;
 
@@ -48,6 +48,19 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE stops (sandbox_id TEXT PRIMARY KEY, stopped_ms INTEGER NOT NULL) STRICT;
   `,
   "ALTER TABLE sandboxes ADD COLUMN volumes_json TEXT",
+  `
+  ALTER TABLE vms ADD COLUMN user_data_due INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE pool (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    vm_id TEXT,
+    phase TEXT NOT NULL,
+    tags_json TEXT NOT NULL,
+    addresses_json TEXT,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 const userVersion = (db: DatabaseSync): number =>

@@ -1,6 +1,7 @@
 import type { OwnerIdentity } from "../../providers/contract.ts";
 import type { CustomIdentity, TlsProfile } from "../tls/index.ts";
 import type { Initdata } from "../user-data/index.ts";
+import type { PoolEntry } from "./pool-kinds.ts";
 
 /** How adaptor and VMs know each other. `load` reads the operator's files afresh. */
 export type TlsMode =
@@ -37,4 +38,6 @@ export interface SandboxConfig {
   readonly orphanGraceMs: number;
   /** How often the provider is asked whether the VMs of running sandboxes are still there; 0: never. */
   readonly vmCheckIntervalMs: number;
+  /** VMs that are started ahead of their pods; needs a provider that delivers user data late. */
+  readonly pool: readonly PoolEntry[];
 }

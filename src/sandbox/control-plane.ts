@@ -157,6 +157,7 @@ export class ControlPlane {
   #startChecking(): void {
     if (this.#checking) return;
     this.#checking = true;
+    this.#untilEnd("the warm pool", this.#manager.keepPool(this.#ending.signal));
     this.#untilEnd("the VM check", checkVmsForever(this.#deps, this.#ending.signal));
     this.#untilEnd("forgetting old stops", this.#forgetStopsForever());
     this.#untilEnd(

@@ -12,16 +12,26 @@ import {
   type PodNetworkSpec,
   podVmName,
 } from "../user-data/index.ts";
+import { poolKind } from "./pool-kinds.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { agentSocketPath, type PodRequest } from "./request.ts";
 import type { Broadcast } from "./shared-task.ts";
 import { podVolumes } from "./volumes.ts";
+import type { WarmPool } from "./warm-pool.ts";
 
 /** What the VM and we need to know each other; without `server` the VM's image brings its own certificate. */
 interface Credentials {
   readonly serverName: string;
   readonly server?: Pick<VmIdentity, "serverKeyPem" | "serverCertPem" | "clientCertPem">;
   readonly client?: Pick<VmIdentity, "caPem" | "clientCertPem" | "clientKeyPem">;
+}
+
+/** Where a CreateVM gets its slot. */
+export interface Slots {
+  readonly changes: Broadcast;
+  readonly pool: Pick<WarmPool, "podWaits">;
+  /** A VM of the pool makes room: it is journaled as deleting, and is to be deleted. */
+  readonly onYield: (vm: { readonly name: string; readonly vmId: string | undefined }) => void;
 }
 
 /**
@@ -31,7 +41,7 @@ interface Credentials {
  */
 export async function createSandbox(
   deps: SandboxDeps,
-  slots: Broadcast,
+  slots: Slots,
   request: PodRequest,
   signal: AbortSignal,
 ): Promise<string> {
@@ -50,12 +60,13 @@ export async function createSandbox(
 
 async function reserveSlot(
   deps: SandboxDeps,
-  slots: Broadcast,
+  slots: Slots,
   request: PodRequest,
   signal: AbortSignal,
 ): Promise<SandboxRecord> {
   const { clock, config, journal } = deps;
   let waited = config.limitWaitMs <= 0;
+  let mayYield = true;
   const look = (): SandboxRecord | undefined => {
     const known = journal.sandbox(request.sandboxId);
     if (known !== undefined) return known;
@@ -68,6 +79,8 @@ async function reserveSlot(
       vmName: podVmName(request.podName, request.sandboxId),
       vxlanMinId: config.vxlanMinId,
       limit: config.limit,
+      poolKind: config.pool.length === 0 ? undefined : poolKind(request),
+      mayYield,
     });
     if (outcome.outcome === "name-taken") {
       throw alreadyExists(
@@ -75,6 +88,10 @@ async function reserveSlot(
       );
     }
     if (outcome.outcome === "reserved") return journal.sandbox(request.sandboxId);
+    if (outcome.yielded !== undefined) {
+      mayYield = false;
+      slots.onYield(outcome.yielded);
+    }
     if (outcome.usage.deleting > 0 && !waited) return undefined;
     throw limitReached(limitText(config.limit, outcome.usage.used, outcome.usage.deleting));
   };
@@ -83,10 +100,11 @@ async function reserveSlot(
   // Not by comparing times: a timer may fire a little early, and nothing would look again.
   const wake = clock.schedule(config.limitWaitMs, () => {
     waited = true;
-    slots.notify();
+    slots.changes.notify();
   });
+  using _ = slots.pool.podWaits();
   try {
-    return await slots.until(look, signal);
+    return await slots.changes.until(look, signal);
   } finally {
     wake();
   }

@@ -3,6 +3,7 @@ export { ControlPlane, type ControlPlaneState, type NodeState } from "./control-
 export { SandboxManager } from "./manager.ts";
 export type { LifecycleNotice, LifecycleStep, PodRef } from "./notices.ts";
 export { kernelNetworking, noNetworking } from "./pod-networking.ts";
+export { type PoolEntry, parsePool } from "./pool-kinds.ts";
 export type {
   PodNetworking,
   Runtime,

@@ -8,9 +8,9 @@ import {
   unavailable,
   wrongState,
 } from "../errors/index.ts";
-import type { SandboxRecord } from "../journal/index.ts";
+import type { SandboxRecord, VmRecord } from "../journal/index.ts";
 import { Activities, type Activity } from "./activities.ts";
-import { createSandbox } from "./create.ts";
+import { createSandbox, type Slots } from "./create.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { Removal } from "./removal.ts";
 import { checkSandboxId, isSameRequest, type PodRequest } from "./request.ts";
@@ -19,6 +19,7 @@ import { startSandbox } from "./start.ts";
 import { asStep, notify, podRef, requestedPod } from "./steps.ts";
 import { Timers } from "./timers.ts";
 import { VmDeleter } from "./vm-deleter.ts";
+import { WarmPool } from "./warm-pool.ts";
 
 /**
  * The life of all sandboxes of this node: what CreateVM, StartVM and StopVM mean. Calls may be repeated, concurrent,
@@ -32,6 +33,7 @@ export class SandboxManager {
   readonly #changes = new Broadcast();
   readonly #shutdown = new AbortController();
   readonly #deleter: VmDeleter;
+  readonly #pool: WarmPool;
   readonly #removal: Removal;
   readonly #timers: Timers;
   readonly #background = new Set<Promise<void>>();
@@ -42,6 +44,7 @@ export class SandboxManager {
     this.#deps = deps;
     this.#onRunning = onRunning;
     this.#deleter = new VmDeleter(deps, () => this.#changes.notify(), this.#shutdown.signal);
+    this.#pool = new WarmPool(deps, this.#deleter, this.#changes, this.#shutdown.signal);
     this.#removal = new Removal(deps, this.#deleter, this.#shutdown.signal);
     this.#timers = new Timers(deps);
   }
@@ -86,7 +89,7 @@ export class SandboxManager {
         this.#deps,
         { step: "create", pod: requestedPod(request), vmName: "" },
         this.#shutdown.signal,
-        () => createSandbox(this.#deps, this.#changes, request, this.#orShutdown(abort)),
+        () => createSandbox(this.#deps, this.#slots(), request, this.#orShutdown(abort)),
       );
       if (journal.sandbox(id)?.phase === "created") this.#expireReservation(id);
       log.info("sandbox is created", {
@@ -104,6 +107,11 @@ export class SandboxManager {
     } finally {
       this.#changes.notify();
     }
+  }
+
+  #slots(): Slots {
+    const onYield: Slots["onYield"] = ({ name, vmId }) => this.#inBackground(this.#pool.yielded(name, vmId));
+    return { changes: this.#changes, pool: this.#pool, onYield };
   }
 
   #undoCreate(id: string): void {
@@ -161,6 +169,8 @@ export class SandboxManager {
         notify(this.#deps, { kind: "progress", pod, vmName: record.vmName, text });
       },
       shutdown: this.#shutdown.signal,
+      onDiscarded: (vm: VmRecord) => this.deleteVm(vm.name, vm.vmId),
+      makeRoom: () => this.#pool.makeRoom(),
     };
     try {
       await asStep(
@@ -304,8 +314,14 @@ export class SandboxManager {
     this.#shutdown.abort(unavailable("this control plane is shutting down"));
     this.#timers.cancelAll();
     await this.#activities.settled();
+    await this.#pool.settled();
     await this.#deleter.settled();
     await Promise.all(this.#background);
+  }
+
+  /** Keeps the warm pool full until aborted. */
+  async keepPool(signal: AbortSignal): Promise<void> {
+    await this.#pool.run(this.#orShutdown(signal));
   }
 
   /** Aborted when shutDown has been called. */

@@ -87,8 +87,8 @@ export class Reaper {
     // The provider was asked for these tags; a provider that answers more must not cost somebody else's VM.
     if (vm.tags[OwnerTag.Cluster] !== clusterId || vm.tags[OwnerTag.Node] !== nodeName) return false;
     if (vm.lifecycle === "deleting" || sandboxId === undefined || sandboxId === "") return false;
-    if (journal.sandbox(sandboxId) !== undefined || journal.vms().some((known) => known.name === vm.name))
-      return false;
+    const known = [...journal.vms(), ...journal.pool.vms()];
+    if (journal.sandbox(sandboxId) !== undefined || known.some(({ name }) => name === vm.name)) return false;
     if (listed.has(sandboxId)) return false;
     return this.#everListed.has(sandboxId) || this.#ageMs(vm) >= this.#options.startDeadlineMs;
   }

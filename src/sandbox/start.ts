@@ -1,8 +1,9 @@
-import { OwnerTag, type Vm } from "../../providers/contract.ts";
-import { internal, unavailable } from "../errors/index.ts";
+import { type CreateOptions, OwnerTag, type Vm, type VmRequest } from "../../providers/contract.ts";
+import { internal, isCaaError, unavailable } from "../errors/index.ts";
 import type { SandboxRecord, VmRecord } from "../journal/index.ts";
 import type { LinkTarget } from "../shim-proxy/index.ts";
 import type { LifecycleStep } from "./notices.ts";
+import { tellPooledVm } from "./pooled-start.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { type PodRequest, parseJournaledRequest } from "./request.ts";
 import { asStep, podRef } from "./steps.ts";
@@ -15,6 +16,10 @@ export interface StartObserver {
   readonly onProgress: (text: string) => void;
   /** Aborted when this control plane ends: what is cut by that has not failed. */
   readonly shutdown: AbortSignal;
+  /** A VM of the warm pool was of no use to this pod: it is journaled as deleting. */
+  readonly onDiscarded: (vm: VmRecord) => void;
+  /** The cloud has no room: has a VM of the warm pool deleted. False when there is none. */
+  readonly makeRoom: () => Promise<boolean>;
 }
 
 /**
@@ -27,13 +32,8 @@ export async function startSandbox(
   observer: StartObserver,
   signal: AbortSignal,
 ): Promise<void> {
-  const record = mustHave(deps, id);
+  const record = await begin(deps, mustHave(deps, id), observer, signal);
   const request = parseJournaledRequest(record.requestJson);
-  deps.journal.beginStart(id, {
-    name: record.vmName,
-    provider: deps.provider.name,
-    tags: ownerTags(deps, record),
-  });
   const step = <T>(name: LifecycleStep, work: () => Promise<T>): Promise<T> =>
     asStep(deps, { step: name, pod: podRef(record), vmName: record.vmName }, observer.shutdown, work);
   const addresses = await step("vm.create", () => bootVm(deps, record, request, observer, signal));
@@ -42,6 +42,30 @@ export async function startSandbox(
   await step("link", async () => deps.proxy.putLink(await linkTarget(deps, record, addresses), signal));
   signal.throwIfAborted();
   deps.journal.running(id);
+}
+
+/** Journals the start. Returns the record anew: it may have another VM than before. */
+async function begin(
+  deps: SandboxDeps,
+  record: SandboxRecord,
+  observer: StartObserver,
+  signal: AbortSignal,
+): Promise<SandboxRecord> {
+  const intend = ({ id, vmName }: SandboxRecord): void =>
+    deps.journal.beginStart(id, {
+      name: vmName,
+      provider: deps.provider.name,
+      tags: ownerTags(deps, record),
+    });
+  intend(record);
+  const vm = deps.journal.vmOf(record.id);
+  if (vm?.userDataDue !== true) return record;
+  const replaced = await tellPooledVm(deps, record, vm, signal);
+  if (replaced === undefined) return record;
+  observer.onDiscarded(replaced.discarded);
+  const now = mustHave(deps, record.id);
+  intend(now);
+  return now;
 }
 
 function mustHave(deps: SandboxDeps, id: string): SandboxRecord {
@@ -71,26 +95,25 @@ async function bootVm(
   const known: VmRecord | undefined = journal.vmOf(record.id);
   if (known?.phase === "running" && known.addresses.length > 0) return known.addresses;
   if (record.userData === undefined) throw internal(`sandbox ${record.id} has no user data in the journal`);
-  const vm: Vm = await provider.create(
-    {
-      name: record.vmName,
-      tags: known?.tags ?? ownerTags(deps, record),
-      userData: record.userData,
-      size: request.size,
-      image: request.image,
-      dedicatedTunnelInterface: deps.networking.dedicated(record.networkJson ?? ""),
-      externalNetworkInterface: deps.config.externalNetworkViaPodVm,
-      volumes: parseJournaledVolumes(record.volumesJson).filter((volume) => volume.diskId !== ""),
+  const vmRequest: VmRequest = {
+    name: record.vmName,
+    tags: known?.tags ?? ownerTags(deps, record),
+    userData: record.userData,
+    size: request.size,
+    image: request.image,
+    dedicatedTunnelInterface: deps.networking.dedicated(record.networkJson ?? ""),
+    externalNetworkInterface: deps.config.externalNetworkViaPodVm,
+    volumes: parseJournaledVolumes(record.volumesJson).filter((volume) => volume.diskId !== ""),
+  };
+  const options: CreateOptions = {
+    signal,
+    onId: (vmId) => {
+      journal.vmIdKnown(record.vmName, vmId);
+      observer.onVmId();
     },
-    {
-      signal,
-      onId: (vmId) => {
-        journal.vmIdKnown(record.vmName, vmId);
-        observer.onVmId();
-      },
-      onProgress: observer.onProgress,
-    },
-  );
+    onProgress: observer.onProgress,
+  };
+  const vm = await createWithRoom(() => provider.create(vmRequest, options), observer, signal);
   if (vm.addresses.length === 0) {
     throw unavailable(
       `${provider.name} made VM ${vm.name} without an address; see the provider's console for it`,
@@ -100,6 +123,22 @@ async function bootVm(
   observer.onVmId();
   journal.vmRunning(record.vmName, vm.addresses);
   return vm.addresses;
+}
+
+/** VMs of the warm pool are the first to yield when the cloud has no room for a pod's. */
+async function createWithRoom(
+  create: () => Promise<Vm>,
+  observer: StartObserver,
+  signal: AbortSignal,
+): Promise<Vm> {
+  for (;;) {
+    try {
+      return await create();
+    } catch (error) {
+      if (!isCaaError(error, "quota", "capacity") || signal.aborted || !(await observer.makeRoom()))
+        throw error;
+    }
+  }
 }
 
 async function connectNetwork(

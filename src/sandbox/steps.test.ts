@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { settle } from "../../test/fakes/fake-clock.ts";
 import { FakeSandboxes } from "../../test/fakes/fake-sandboxes.ts";
 import { capacityExhausted, unavailable } from "../errors/index.ts";
 import type { LifecycleNotice } from "./notices.ts";
@@ -51,6 +52,7 @@ describe("what is told of a pod's life", () => {
     await node.manager.create(node.request("s1"), never);
     const release = node.cloud.hold("create-before");
     const started = node.manager.start("s1", never).catch((error: unknown) => error);
+    await settle();
     const ended = node.manager.shutDown();
     release();
     await ended;

@@ -25,4 +25,5 @@ export {
 } from "./initdata-check.ts";
 export { composeInitdata, INITDATA_FILES, type InitdataParts, kbsFiles } from "./initdata-compose.ts";
 export { type ExpectedValue, expectedValues, PLATFORMS, type Platform } from "./initdata-expected.ts";
+export { POOL_USER_DATA } from "./pool-user-data.ts";
 export { podVmName } from "./vm-name.ts";

@@ -9,9 +9,10 @@ import type {
   VmRequest,
 } from "../../providers/contract.ts";
 import { OwnerTag } from "../../providers/contract.ts";
-import { alreadyExists } from "../../src/errors/index.ts";
+import { alreadyExists, gone } from "../../src/errors/index.ts";
+import type { Secret } from "../../src/platform/index.ts";
 
-type Operation = "create" | "get" | "delete" | "list";
+type Operation = "create" | "get" | "delete" | "list" | "user-data";
 
 /**
  * A cloud in memory. Holds real state and fails when told to; a create can be held before or after the VM is there. It does
@@ -24,6 +25,8 @@ export class FakeProvider implements Provider {
   readonly calls: string[] = [];
   /** What was asked to be made. */
   readonly requests: VmRequest[] = [];
+  /** What each VM would read now. */
+  readonly userData: Map<string, string> = new Map();
   /** VMs ever made, to count doubles. */
   made = 0;
   readonly #failures = new Map<Operation, Error[]>();
@@ -88,12 +91,19 @@ export class FakeProvider implements Provider {
       tags: request.tags,
     };
     this.vms.set(vm.name, vm);
+    this.userData.set(vm.name, request.userData.reveal());
     return vm;
   }
 
   async get(ref: VmRef): Promise<Vm | undefined> {
     this.#begin("get", ref.name);
     return this.vms.get(ref.name);
+  }
+
+  async updateUserData(ref: VmRef, userData: Secret): Promise<void> {
+    this.#begin("user-data", ref.name);
+    if (!this.vms.has(ref.name)) throw gone(`there is no VM ${ref.name}`);
+    this.userData.set(ref.name, userData.reveal());
   }
 
   async delete(ref: VmRef, signal: AbortSignal): Promise<void> {

@@ -36,6 +36,7 @@ const CONFIG: SandboxConfig = {
   deleteRetryMaxMs: 300_000,
   orphanGraceMs: 60_000,
   vmCheckIntervalMs: 30_000,
+  pool: [],
 };
 
 /** A node with everything in memory but the journal, which is real; its control plane can end and begin again. */
@@ -121,6 +122,7 @@ export class FakeSandboxes implements Disposable {
       ...[...this.proxy.sandboxes.keys()].map((id) => `socket ${id}`),
       ...this.journal.sandboxes().map((s) => `sandbox ${s.id} ${s.phase}`),
       ...this.journal.vms().map((vm) => `vm row ${vm.name} ${vm.phase}`),
+      ...this.journal.pool.vms().map((vm) => `pool row ${vm.name} ${vm.phase}`),
     ];
   }
 

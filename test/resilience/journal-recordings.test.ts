@@ -70,8 +70,10 @@ describe.each(recordings)("the journal %s", (name) => {
         .map(({ phase }) => phase)
         .sort(),
     ).toEqual(["created", "deleting", "running"]);
-    // Three VMs, one of them deleting, and the slots of creating and created.
-    expect(journal.usage()).toEqual({ used: 5, deleting: 1 });
+    // Three VMs, one of them deleting, and the slots of creating and created; from layout 3 on one that waits for a pod.
+    const pooled = journal.pool.vms().map(({ phase }) => phase);
+    expect(pooled).toEqual(["v1.sql", "v2.sql"].includes(name) ? [] : ["created"]);
+    expect(journal.usage()).toEqual({ used: 5 + pooled.length, deleting: 1 });
     for (const { id, requestJson } of sandboxes) {
       expect(parseJournaledRequest(requestJson)).toMatchObject({ sandboxId: id });
     }
@@ -119,7 +121,9 @@ describe.each(recordings)("the journal %s", (name) => {
     };
     const parts = { deps, manager, watch: new ShimWatch(deps, manager) };
     await reconcile(parts, { snapshot, sameBoot: false, sameProxy: false }, never);
+    manager.keepPool(never).catch(() => undefined);
     await node.clock.advance(60_000);
+    expect(journal.pool.vms()).toEqual([]);
     expect(journal.sandboxes()).toEqual([]);
     expect(journal.vms()).toEqual([]);
     await manager.shutDown();

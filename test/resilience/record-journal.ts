@@ -31,10 +31,11 @@ async function record(): Promise<void> {
   await first.kill("SIGKILL");
   const points = join(stage.node.dir, "points");
   appendFileSync(points, "");
-  const second = stage.control([], {
+  const second = stage.control(["-pod-vm-pool=1"], {
     PEERPODS_TEST_POINTS_FILE: points,
     PEERPODS_TEST_STOP_AT: "journal.created before",
   });
+  await stage.journalHas("SELECT 1 FROM pool WHERE phase = 'created'");
   stage
     .newPod()
     .pod.create()
@@ -59,7 +60,7 @@ function literal(value: SQLOutputValue | undefined): string {
 function dump(path: string): string {
   using db = new DatabaseSync(path);
   const schema = db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").all();
-  const tables = ["meta", "sandboxes", "vms", "stops"];
+  const tables = ["meta", "sandboxes", "vms", "stops", "pool"];
   const rows = tables.flatMap((table) =>
     db
       .prepare(`SELECT * FROM ${table} ORDER BY rowid`)

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { BUSYBOX_PATH, makeOciLayout } from "../../providers/mock/guest/make-image.ts";
 import type { MockCloudClient } from "../../providers/mock/mock-cloud/index.ts";
 import { HypervisorDefinition } from "../../src/gen/hypervisor/hypervisor.ts";
+import { SCHEMA_VERSION } from "../../src/journal/schema.ts";
 import { systemExec } from "../../src/platform/index.ts";
 import { createClient, type ServiceClient, TtrpcClient } from "../../src/ttrpc/index.ts";
 import { MatrixNode, until } from "../crash-matrix/matrix-node.ts";
@@ -146,7 +147,7 @@ export class Stage implements AsyncDisposable {
     if (!existsSync(path)) return [];
     const db = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
     try {
-      if (db.prepare("PRAGMA user_version").get()?.["user_version"] === 0) return [];
+      if (db.prepare("PRAGMA user_version").get()?.["user_version"] !== SCHEMA_VERSION) return [];
       return db.prepare(sql).all();
     } finally {
       db.close();

@@ -7,6 +7,7 @@ import * as v from "valibot";
 import { parseDocument } from "yaml";
 import { CaaError, describeError, invalidInitdata, invalidRequest } from "../../../src/errors/index.ts";
 import type { Clock, Log } from "../../../src/platform/index.ts";
+import { POOL_USER_DATA } from "../../../src/user-data/index.ts";
 import { inVm } from "./settings.ts";
 
 // What the stock process-user-data does with user data: cloud-api-adaptor, pkg/userdata/provision.go and
@@ -34,6 +35,8 @@ const DUMMY_INITDATA = `algorithm = "sha256"\nversion = "0.1.0"\n\n[data]\n"aa.t
 /** Tries and pause of the stock one: it gives up after 45 s. */
 const TRIES = 10;
 const RETRY_MS = 5_000;
+/** How often a VM of the warm pool looks whether its pod has come; the stock one does not look again. */
+const POOL_LOOK_MS = 50;
 
 /** Most bytes of a decoded initdata document; far above what any cloud's user data can carry. */
 const MAX_INITDATA_BYTES = 16 * 1024 * 1024;
@@ -135,7 +138,7 @@ export async function processUserData(deps: UserDataDeps, request: UserDataReque
 async function retrieve(deps: UserDataDeps, request: UserDataRequest): Promise<readonly UserDataFile[]> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return parseCloudConfig(await readFile(request.source, "utf8"));
+      return parseCloudConfig(await ownUserData(deps, request));
     } catch (error) {
       if (attempt === 1 && isAbsent(error)) {
         deps.log.warn("there is no user data", { path: request.source });
@@ -146,6 +149,17 @@ async function retrieve(deps: UserDataDeps, request: UserDataRequest): Promise<r
       await deps.clock.sleep(RETRY_MS, request.signal);
     }
   }
+}
+
+/** The user data, once it is a pod's. */
+async function ownUserData(deps: UserDataDeps, request: UserDataRequest): Promise<string> {
+  let document = await readFile(request.source, "utf8");
+  if (document === POOL_USER_DATA) deps.log.info("this VM is of the warm pool and waits for its pod");
+  while (document === POOL_USER_DATA) {
+    await deps.clock.sleep(POOL_LOOK_MS, request.signal);
+    document = await readFile(request.source, "utf8");
+  }
+  return document;
 }
 
 async function extractInitdata(deps: UserDataDeps, root: string): Promise<void> {
