@@ -1,5 +1,5 @@
 import type { OptionSpec } from "../../providers/contract.ts";
-import { SIZING_POLICIES } from "../../providers/selection/index.ts";
+import { KUBERNETES } from "./kubernetes-options.ts";
 import {
   absolutePath,
   cidr,
@@ -13,10 +13,10 @@ import {
   positiveDuration,
   socketPath,
 } from "./option-checks.ts";
+import { POD_VM } from "./pod-vm-options.ts";
 import {
   ADMIN_SOCKET,
   HYPERVISOR_SOCKET,
-  LOG_LEVEL,
   type OptionGroup,
   PROXY_SOCKET,
   RUN_DIR,
@@ -48,67 +48,6 @@ const PLACES: OptionGroup = {
       default: "/proc/sys/kernel/random/boot_id",
       help: "file whose content is another after a reboot",
       validate: absolutePath,
-    },
-  ],
-};
-
-const POD_VM: OptionGroup = {
-  title: "Pod VM",
-  options: [
-    {
-      flag: "pause-image",
-      env: "PAUSE_IMAGE",
-      kind: "string",
-      help: "accepted and without effect, as in the Go adaptor: the VM image brings its own pause container",
-    },
-    {
-      flag: "forwarder-port",
-      env: "FORWARDER_PORT",
-      kind: "string",
-      default: "15150",
-      help: "TCP port of the agent-protocol-forwarder in the pod VM",
-      validate: port,
-    },
-    {
-      flag: "initdata",
-      env: "INITDATA",
-      kind: "string",
-      help: "initdata of pods that bring none, as base64(gzip(TOML)) or TOML; a pod's annotation wins over it",
-    },
-    {
-      flag: "pod-vm-sizing",
-      env: "POD_VM_SIZING",
-      kind: "string",
-      default: "upstream",
-      help: "upstream: the VM has what the webhook computed; aks: 1 vCPU and 2 GB on top of the containers' limits, as AKS Pod Sandboxing",
-      validate: oneOf(SIZING_POLICIES),
-    },
-    {
-      flag: "pod-vm-pool",
-      env: "POD_VM_POOL",
-      kind: "list",
-      help: "VMs that are started ahead of their pods: N for pods without a size, or KIND=N with KIND a machine type or <vCPUs>x<MiB> as the pod's annotations have them, @IMAGE behind it if not the default; needs an image that waits for its user data",
-    },
-    {
-      flag: "pod-vm-pool-image-waits",
-      env: "POD_VM_POOL_IMAGE_WAITS",
-      kind: "bool",
-      default: "false",
-      help: "the pod VM image goes on asking for user data until it names a pod; the stock image does not",
-    },
-    {
-      flag: "enable-scratch-space",
-      env: "ENABLE_SCRATCH_SPACE",
-      kind: "bool",
-      default: "false",
-      help: "encrypted scratch space in pod VMs",
-    },
-    {
-      flag: "cloud-config-verify",
-      env: "CLOUD_CONFIG_VERIFY",
-      kind: "bool",
-      default: "false",
-      help: "ask the cloud at start whether image, network and credentials are usable, and do not start if they are not",
     },
   ],
 };
@@ -288,59 +227,6 @@ const SHIM_PROXY: OptionGroup = {
       help: "how long to wait for it at start before deletes are resumed without it",
       validate: notNegativeDuration,
     },
-  ],
-};
-
-const KUBERNETES: OptionGroup = {
-  title: "Kubernetes and this process",
-  options: [
-    {
-      flag: "node-name",
-      env: "NODE_NAME",
-      kind: "string",
-      help: "name of this node; unset means not in Kubernetes",
-    },
-    {
-      flag: "pod-uid",
-      env: "POD_UID",
-      kind: "string",
-      help: "UID of the adaptor's own pod: who advertises the capacity (not used yet)",
-    },
-    {
-      flag: "pod-namespace",
-      env: "POD_NAMESPACE",
-      kind: "string",
-      default: "confidential-containers-system",
-      help: "namespace of the adaptor, where the service account's file does not tell it",
-    },
-    {
-      flag: "runtimeclass-name",
-      env: "RUNTIMECLASS_NAME",
-      kind: "string",
-      default: "kata-remote",
-      help: "runtime class of peer pods (not used yet)",
-    },
-    {
-      flag: "peerpods-cluster-id",
-      env: "CLUSTER_ID",
-      kind: "string",
-      help: "identity of the cluster in the tags of its VMs, such as the UID of namespace kube-system; without it VMs are never found by tag, and the reaper is off",
-    },
-    {
-      flag: "probe-port",
-      env: "PROBE_PORT",
-      kind: "string",
-      default: "8000",
-      help: "accepted for the Go adaptor's sake and without effect: probes ask the admin socket (cloud-api-adaptor probe startup)",
-      validate: port,
-    },
-    {
-      flag: "notify-socket",
-      env: "NOTIFY_SOCKET",
-      kind: "string",
-      help: "socket that systemd is told READY=1 and STOPPING=1 on, by its program systemd-notify (NotifyAccess=all in the unit)",
-    },
-    LOG_LEVEL,
   ],
 };
 

@@ -1,0 +1,56 @@
+import { port } from "./option-checks.ts";
+import { LOG_LEVEL, type OptionGroup } from "./shared-options.ts";
+
+/** The cluster that the adaptor serves, and what is asked of its process. */
+export const KUBERNETES: OptionGroup = {
+  title: "Kubernetes and this process",
+  options: [
+    {
+      flag: "node-name",
+      env: "NODE_NAME",
+      kind: "string",
+      help: "name of this node; unset means not in Kubernetes",
+    },
+    {
+      flag: "pod-uid",
+      env: "POD_UID",
+      kind: "string",
+      help: "UID of the adaptor's own pod: who advertises the capacity (not used yet)",
+    },
+    {
+      flag: "pod-namespace",
+      env: "POD_NAMESPACE",
+      kind: "string",
+      default: "confidential-containers-system",
+      help: "namespace of the adaptor, where the service account's file does not tell it",
+    },
+    {
+      flag: "runtimeclass-name",
+      env: "RUNTIMECLASS_NAME",
+      kind: "string",
+      default: "kata-remote",
+      help: "runtime class of peer pods (not used yet)",
+    },
+    {
+      flag: "peerpods-cluster-id",
+      env: "CLUSTER_ID",
+      kind: "string",
+      help: "identity of the cluster in the tags of its VMs, such as the UID of namespace kube-system; without it VMs are never found by tag, and the reaper is off",
+    },
+    {
+      flag: "probe-port",
+      env: "PROBE_PORT",
+      kind: "string",
+      default: "8000",
+      help: "accepted for the Go adaptor's sake and without effect: probes ask the admin socket (cloud-api-adaptor probe startup)",
+      validate: port,
+    },
+    {
+      flag: "notify-socket",
+      env: "NOTIFY_SOCKET",
+      kind: "string",
+      help: "socket that systemd is told READY=1 and STOPPING=1 on, by its program systemd-notify (NotifyAccess=all in the unit)",
+    },
+    LOG_LEVEL,
+  ],
+};
