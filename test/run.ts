@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { buildPrograms, CONTROL_PLANE } from "./cluster/programs.ts";
 import { generatedCodeIsCurrent, runVitest, typesCheck } from "./runner/steps.ts";
 import { type Outcome, summaryLines } from "./runner/summary.ts";
 
@@ -9,7 +10,7 @@ const { values, positionals } = parseArgs({
   options: { unit: { type: "boolean" }, root: { type: "string" } },
 });
 
-const LONG_TESTS = ["test/real/**", "test/system/**"];
+const LONG_TESTS = ["test/real/**", "test/cluster/**", "test/system/**"];
 
 async function allOutcomes(): Promise<readonly Outcome[]> {
   if (values.root !== undefined) return await runVitest(values.root, positionals);
@@ -19,6 +20,8 @@ async function allOutcomes(): Promise<readonly Outcome[]> {
       ".",
       LONG_TESTS.flatMap((glob) => ["--exclude", glob]),
     );
+  // Now, not in vitest, whose limit of time does not reckon with a cold cache. Where they cannot be built, tests are skipped.
+  await buildPrograms(CONTROL_PLANE);
   const checks = [await generatedCodeIsCurrent(), await typesCheck()];
   return [...checks, ...(await runVitest(".", []))];
 }
