@@ -35,6 +35,8 @@ export interface AgentHost {
   /** A link of its own for this connection, or undefined while there is no VM to dial. */
   takeLink(): HeldLink | undefined;
   lost(loss: Loss): void;
+  /** Something of the pod's was passed over. */
+  warn(text: string): void;
   closed(connection: AgentConnection): void;
 }
 
@@ -143,7 +145,9 @@ export class AgentConnection implements LinkUser {
   #newCall(frame: Frame, request: RequestEnvelope): AgentCall {
     const kind = kindOf(request);
     const rewritten =
-      kind === "create-container" ? rewriteCreateContainer(request.payload, this.#host.volumes()) : undefined;
+      kind === "create-container"
+        ? rewriteCreateContainer(request.payload, this.#host.volumes(), (text) => this.#host.warn(text))
+        : undefined;
     const data = rewritten === undefined ? frame.data : encodeRequest({ ...request, payload: rewritten });
     return {
       streamId: frame.streamId,

@@ -282,6 +282,7 @@ export class AgentSandbox {
       },
       takeLink: () => this.#takeLink(),
       lost: (loss) => this.#emitLoss(loss.kind, loss.detail),
+      warn: (text) => this.#deps.log.warn(text, { sandboxId: this.id }),
       closed: (connection) => this.#onConnectionClosed(connection),
     };
   }

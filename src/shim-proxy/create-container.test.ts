@@ -27,17 +27,25 @@ const volume = (name: string, changes: Partial<VmVolume> = {}): VmVolume => ({
   ...changes,
 });
 
+const unexpected = (text: string): never => {
+  throw new Error(`unexpected problem: ${text}`);
+};
+
 function rewrite(spec: Partial<Spec>, volumes: readonly VmVolume[]): Record<string, string> | undefined {
   const request = CreateContainerRequest.create({ containerId: "c1", OCI: Spec.create(spec) });
-  const payload = rewriteCreateContainer(CreateContainerRequest.encode(request).finish(), volumes);
+  const payload = rewriteCreateContainer(
+    CreateContainerRequest.encode(request).finish(),
+    volumes,
+    unexpected,
+  );
   return payload === undefined ? undefined : CreateContainerRequest.decode(payload).OCI?.Annotations;
 }
 
 describe("a CreateContainer", () => {
   test("without volumes and GPUs passes unchanged, as does one that cannot be decoded or has no spec", () => {
     expect(rewrite({ Mounts: [mount("/etc/hosts", "/etc/hosts")] }, [volume("a")])).toBeUndefined();
-    expect(rewriteCreateContainer(Buffer.from("ffff", "hex"), [volume("a")])).toBeUndefined();
-    expect(rewriteCreateContainer(new Uint8Array(0), [volume("a")])).toBeUndefined();
+    expect(rewriteCreateContainer(Buffer.from("ffff", "hex"), [volume("a")], unexpected)).toBeUndefined();
+    expect(rewriteCreateContainer(new Uint8Array(0), [volume("a")], unexpected)).toBeUndefined();
   });
 
   test("names the mounted volumes, whatever their place among the mounts, without a leading comma", () => {
@@ -93,7 +101,7 @@ describe("a CreateContainer", () => {
       const { payload } = decodeRequest(Buffer.from(record.payload, "hex"));
       const before = CreateContainerRequest.decode(payload);
       const source = before.OCI?.Mounts.at(-1)?.source ?? "";
-      const rewritten = rewriteCreateContainer(payload, [{ ...volume("x"), targetPath: source }]);
+      const rewritten = rewriteCreateContainer(payload, [{ ...volume("x"), targetPath: source }], unexpected);
       const after = CreateContainerRequest.decode(rewritten ?? new Uint8Array(0));
       const annotations = after.OCI?.Annotations ?? {};
       expect(annotations[TARGET_PATHS]).toBe(source);

@@ -1,5 +1,6 @@
 import { CreateContainerRequest } from "../gen/agent/agent.ts";
 import type { Spec } from "../gen/agent/oci.ts";
+import { restoreLimits } from "./container-limits.ts";
 import type { VmVolume } from "./control-types.ts";
 
 // Names and texts: cloud-api-adaptor fbdde756, src/cloud-api-adaptor/pkg/adaptor/proxy/service.go and pkg/util/cloud.go.
@@ -11,12 +12,14 @@ const DEFAULT_GPUS = "io.katacontainers.config.hypervisor.default_gpus";
 const DEFAULT_FS_TYPE = "ext4";
 
 /**
- * The payload of a CreateContainer with what the forwarder in the VM must know of volumes and GPUs, or undefined when
- * there is nothing to add (also for a payload that cannot be read: the agent shall judge it).
+ * The payload of a CreateContainer with what the forwarder in the VM must know of volumes and GPUs, and with the container's own
+ * limits, or undefined when there is nothing to add (also for a payload that cannot be read: the agent shall judge it).
+ * `onProblem` is told of limits that make no sense; the container is created without them.
  */
 export function rewriteCreateContainer(
   payload: Uint8Array,
   volumes: readonly VmVolume[],
+  onProblem: (text: string) => void,
 ): Uint8Array | undefined {
   let request: CreateContainerRequest;
   try {
@@ -27,7 +30,9 @@ export function rewriteCreateContainer(
   const spec = request.OCI;
   if (spec === undefined) return undefined;
   const added = { ...gpuAnnotation(spec), ...volumeAnnotations(spec, volumes) };
-  if (Object.keys(added).length === 0) return undefined;
+  const limits = restoreLimits(spec);
+  if (limits.problem !== undefined) onProblem(limits.problem);
+  if (Object.keys(added).length === 0 && !limits.changed) return undefined;
   spec.Annotations = { ...spec.Annotations, ...added };
   return CreateContainerRequest.encode(request).finish();
 }

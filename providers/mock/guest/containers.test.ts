@@ -11,6 +11,7 @@ import {
   TtyWinResizeRequest,
   UpdateContainerRequest,
 } from "../../../src/gen/agent/agent.ts";
+import { rewriteCreateContainer } from "../../../src/shim-proxy/create-container.ts";
 import { BUSYBOX_PATH } from "./make-image.ts";
 import { TestPod } from "./test-pod.ts";
 import { bootTestVm, canRunContainers, type TestVm } from "./test-vm.ts";
@@ -239,6 +240,21 @@ describe.skipIf(!ready)("containers in the VM (needs root, runc, busybox-static)
     );
     expect(cgroupStats?.memoryStats?.usage?.limit).toBe(67_108_864n);
     await pod.remove("c-pause");
+  });
+
+  test("limits that the webhook took off a container are those of its cgroup, as the shim-proxy puts them back", async () => {
+    const limits = { "c-limits": { cpuMillis: 1500, memoryBytes: 67_108_864 } };
+    const look =
+      "cd /sys/fs/cgroup; cat cpu.max memory.max 2>/dev/null || cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us memory/memory.limit_in_bytes";
+    const ended = await pod.runToEnd("c-limits", ["sh", "-c", look], {
+      mounts: [{ destination: "/sys/fs/cgroup", source: "cgroup", type: "cgroup", options: ["ro"] }],
+      annotations: {
+        "io.kubernetes.cri.container-name": "c-limits",
+        "io.katacontainers.peerpods.limits": JSON.stringify(limits),
+      },
+      onTheWay: (payload) => rewriteCreateContainer(payload, [], () => undefined) ?? payload,
+    });
+    expect(ended.stdout.split(/\s+/)).toEqual(["150000", "100000", "67108864", ""]);
   });
 
   test("a process with a terminal has one, of the size it was given", async () => {

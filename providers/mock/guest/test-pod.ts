@@ -39,6 +39,9 @@ export interface ContainerOptions {
   readonly readonlyRoot?: boolean;
   readonly sharedPidns?: boolean;
   readonly isPause?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** What becomes of the request on its way to the agent. */
+  readonly onTheWay?: (payload: Uint8Array) => Uint8Array;
   readonly image?: string;
 }
 
@@ -85,38 +88,38 @@ export class TestPod {
   async create(id: string, command: readonly string[], options: ContainerOptions = {}): Promise<void> {
     const rootfs = `/run/kata-containers/${id}/rootfs`;
     const type = options.isPause ? "sandbox" : "container";
-    await this.agent.createContainer(
-      CreateContainerRequest.create({
-        containerId: id,
-        execId: id,
-        sandboxPidns: options.sharedPidns ?? false,
-        storages: [
-          {
-            driver: "image_guest_pull",
-            driverOptions: [
-              `image_guest_pull=${JSON.stringify({ metadata: { "io.kubernetes.cri.container-type": type } })}`,
-            ],
-            source: options.isPause ? "pause" : (options.image ?? "docker.io/library/busybox:latest"),
-            fstype: "overlay",
-            mountPoint: rootfs,
-          },
-          ...(options.storages ?? []),
-        ],
-        OCI: Spec.create({
-          Version: "1.0.2",
-          Process: processOf(command, options.process),
-          Root: { Path: rootfs, Readonly: options.readonlyRoot ?? false },
-          Hostname: "test-pod",
-          Mounts: [...USUAL_MOUNTS, ...(options.mounts ?? [])],
-          Annotations: { "io.kubernetes.cri.container-type": type },
-          Linux: {
-            CgroupsPath: `/k8s.io/${id}`,
-            Namespaces: [{ Type: "ipc" }, { Type: "uts" }, { Type: "mount" }],
-            ...options.linux,
-          },
-        }),
+    const request = CreateContainerRequest.create({
+      containerId: id,
+      execId: id,
+      sandboxPidns: options.sharedPidns ?? false,
+      storages: [
+        {
+          driver: "image_guest_pull",
+          driverOptions: [
+            `image_guest_pull=${JSON.stringify({ metadata: { "io.kubernetes.cri.container-type": type } })}`,
+          ],
+          source: options.isPause ? "pause" : (options.image ?? "docker.io/library/busybox:latest"),
+          fstype: "overlay",
+          mountPoint: rootfs,
+        },
+        ...(options.storages ?? []),
+      ],
+      OCI: Spec.create({
+        Version: "1.0.2",
+        Process: processOf(command, options.process),
+        Root: { Path: rootfs, Readonly: options.readonlyRoot ?? false },
+        Hostname: "test-pod",
+        Mounts: [...USUAL_MOUNTS, ...(options.mounts ?? [])],
+        Annotations: { "io.kubernetes.cri.container-type": type, ...options.annotations },
+        Linux: {
+          CgroupsPath: `/k8s.io/${id}`,
+          Namespaces: [{ Type: "ipc" }, { Type: "uts" }, { Type: "mount" }],
+          ...options.linux,
+        },
       }),
-    );
+    });
+    const payload = CreateContainerRequest.encode(request).finish();
+    await this.agent.createContainer(CreateContainerRequest.decode(options.onTheWay?.(payload) ?? payload));
   }
 
   async start(id: string): Promise<void> {

@@ -1,0 +1,89 @@
+import { LinuxCPU, LinuxMemory, LinuxResources, type Spec } from "../gen/agent/oci.ts";
+
+/** Written by the webhook, which takes the limits off the containers; see src/kubernetes/webhook. */
+const LIMITS = "io.katacontainers.peerpods.limits";
+/** containerd's key; CRI-O has the kubelet's label of the container among its annotations. */
+const CONTAINER_NAME_KEYS = ["io.kubernetes.cri.container-name", "io.kubernetes.container.name"];
+const CONTAINER_TYPE_KEYS = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+
+/** An annotation is at most 256 KiB in all of a pod's; a container's limits take 80 bytes. */
+const MAX_TEXT_CHARS = 64 * 1024;
+/** The kernel's smallest quota, and the period that the kubelet uses (pkg/kubelet/cm/helpers_linux.go), microseconds. */
+const MIN_QUOTA_US = 1000n;
+const DEFAULT_PERIOD_US = 100_000n;
+
+export interface RestoredLimits {
+  /** Whether the specification was changed. */
+  readonly changed: boolean;
+  /** Why the annotation was passed over. */
+  readonly problem?: string;
+}
+
+const UNCHANGED: RestoredLimits = { changed: false };
+
+/**
+ * Gives a container of a pod the limits of CPU and memory that the pod was written with. Only where the specification has none,
+ * so that what a container runtime sets counts; the sandbox's own container is left alone. Never throws: a pod without its
+ * limits is still a pod.
+ */
+export function restoreLimits(spec: Spec): RestoredLimits {
+  const text = spec.Annotations[LIMITS] ?? "";
+  const name = first(spec, CONTAINER_NAME_KEYS);
+  if (text === "" || name === "" || spec.Linux === undefined) return UNCHANGED;
+  if (first(spec, CONTAINER_TYPE_KEYS) === "sandbox") return UNCHANGED;
+  const limits = read(text, name);
+  if (typeof limits === "string") return { changed: false, problem: `annotation ${LIMITS}: ${limits}` };
+  if (limits === undefined) return UNCHANGED;
+  spec.Linux.Resources ??= LinuxResources.create();
+  const cpu = limitCpu(spec.Linux.Resources, limits.cpuMillis);
+  const memory = limitMemory(spec.Linux.Resources, limits.memoryBytes);
+  return { changed: cpu || memory };
+}
+
+const first = (spec: Spec, keys: readonly string[]): string =>
+  keys.map((key) => spec.Annotations[key] ?? "").find((value) => value !== "") ?? "";
+
+function limitCpu(resources: LinuxResources, millis: bigint): boolean {
+  if (millis === 0n || (resources.CPU?.Quota ?? 0n) > 0n) return false;
+  resources.CPU ??= LinuxCPU.create();
+  if (resources.CPU.Period === 0n) resources.CPU.Period = DEFAULT_PERIOD_US;
+  const quota = (millis * resources.CPU.Period) / 1000n;
+  resources.CPU.Quota = quota < MIN_QUOTA_US ? MIN_QUOTA_US : quota;
+  return true;
+}
+
+function limitMemory(resources: LinuxResources, bytes: bigint): boolean {
+  if (bytes === 0n || (resources.Memory?.Limit ?? 0n) > 0n) return false;
+  resources.Memory ??= LinuxMemory.create();
+  resources.Memory.Limit = bytes;
+  return true;
+}
+
+interface Limits {
+  readonly cpuMillis: bigint;
+  readonly memoryBytes: bigint;
+}
+
+/** The container's limits, 0 for none; undefined when it is not named; a text when they make no sense. */
+function read(text: string, name: string): Limits | string | undefined {
+  if (text.length > MAX_TEXT_CHARS) return `${text.length} characters are too many`;
+  let all: unknown;
+  try {
+    all = JSON.parse(text);
+  } catch {
+    return "it is not JSON";
+  }
+  if (!isRecord(all)) return "it is no JSON object";
+  const entry = Object.hasOwn(all, name) ? all[name] : undefined;
+  if (entry === undefined) return undefined;
+  if (!isRecord(entry)) return `container ${name} has no JSON object`;
+  const { cpuMillis = 0, memoryBytes = 0 } = entry;
+  if (!isCount(cpuMillis)) return `cpuMillis of container ${name} is no whole number`;
+  if (!isCount(memoryBytes)) return `memoryBytes of container ${name} is no whole number`;
+  return { cpuMillis: BigInt(cpuMillis), memoryBytes: BigInt(memoryBytes) };
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
