@@ -9,18 +9,23 @@ import {
 import type { Log } from "../platform/index.ts";
 import { AdaptorState } from "./adaptor-state.ts";
 import type { AdaptorConfig } from "./config.ts";
+import { NoticeHub } from "./notice-hub.ts";
 
 /** What people, probes and scrapers have of one adaptor process, from its first moment to its last. */
 export interface AdminSide {
   readonly state: AdaptorState;
   readonly server: AdminServer;
+  /** What the socket serves; more may be added at any time. */
+  readonly routes: AdminRoute[];
+  /** Told of the lives of pods while this process owns the node. */
+  readonly notices: NoticeHub;
 }
 
 /** Serves the admin socket. Throws `invalid-config` when it cannot be made. */
 export async function openAdminSide(config: AdaptorConfig, deps: { readonly log: Log }): Promise<AdminSide> {
   const state = new AdaptorState(config.paths.stateDir);
   const health = new Health(() => state.facts());
-  const routes: readonly AdminRoute[] = HEALTH_QUESTIONS.map((question) => ({
+  const routes: AdminRoute[] = HEALTH_QUESTIONS.map((question) => ({
     method: "GET",
     path: `/${question}`,
     handle: () => {
@@ -28,5 +33,6 @@ export async function openAdminSide(config: AdaptorConfig, deps: { readonly log:
       return json(answer, answer.ok ? 200 : 503);
     },
   }));
-  return { state, server: await serveAdmin(config.paths.adminSocket, routes, deps) };
+  const server = await serveAdmin(config.paths.adminSocket, routes, deps);
+  return { state, server, routes, notices: new NoticeHub(deps.log) };
 }

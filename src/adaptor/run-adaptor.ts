@@ -1,11 +1,20 @@
 import { existsSync } from "node:fs";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
 import { withSizing } from "../../providers/selection/index.ts";
-import { createLog, type Log, makeFolder, readBootId, systemClock, systemExec } from "../platform/index.ts";
+import {
+  createLog,
+  LiveValue,
+  type Log,
+  makeFolder,
+  readBootId,
+  systemClock,
+  systemExec,
+} from "../platform/index.ts";
 import { openAdminSide } from "./admin-side.ts";
 import { chooseNetworking } from "./choose-networking.ts";
 import type { AdaptorConfig } from "./config.ts";
 import type { PointHook } from "./crash-points.ts";
+import { LiveProvider } from "./live-provider.ts";
 import { waitForLock, watchLock } from "./owner-lock.ts";
 import { checkPool } from "./pool-check.ts";
 import { sandboxConfigOf } from "./sandbox-config.ts";
@@ -34,16 +43,21 @@ export async function runAdaptor(
   makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
   await using opened = new AsyncDisposableStack();
   const admin = opened.adopt(await openAdminSide(config, { log }), (side) => side.server.close());
-  const sandboxConfig = sandboxConfigOf(config);
+  const sandboxConfig = new LiveValue(sandboxConfigOf(config));
   const networking = chooseNetworking(config, log, points);
-  const provider = withSizing(
+  const first = withSizing(
     await module.create(
-      { clock, exec: systemExec, log: log.child({ provider: module.name }), owner: sandboxConfig.owner },
+      {
+        clock,
+        exec: systemExec,
+        log: log.child({ provider: module.name }),
+        owner: sandboxConfig.current().owner,
+      },
       config.providerOptions,
     ),
     config.podVm.sizing,
   );
-  opened.defer(() => provider.close());
+  const { provider } = opened.adopt(new LiveProvider(first, log), (live) => live.close());
   checkPool(config, provider);
   if (config.verifyCloudConfig) {
     admin.state.starting("asking the cloud whether the configuration is right");
@@ -70,6 +84,7 @@ export async function runAdaptor(
     programVersion,
     points,
     state: admin.state,
+    onNotice: admin.notices.tell,
   });
   lost.cancel();
   lock.release();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Provider } from "../../providers/contract.ts";
 import { Journal } from "../journal/index.ts";
 import { type ContainerRuntime, containerRuntime } from "../kubernetes/index.ts";
-import { aborted, type Clock, type Log } from "../platform/index.ts";
+import { aborted, type Clock, type Live, type Log } from "../platform/index.ts";
 import {
   ControlPlane,
   type NodeState,
@@ -23,6 +23,7 @@ import { type PointHook, withPoints } from "./crash-points.ts";
 import { DIRECT_VOLUMES_DIR, directVolumes } from "./direct-volumes.ts";
 import { embedsProxy, startEmbeddedProxy } from "./embedded-proxy.ts";
 import { serveFrames } from "./frame-server.ts";
+import type { NoticeSink } from "./notice-hub.ts";
 
 /** How long an orderly end may wait for the shim-proxy's good-bye. */
 const RELEASE_TIMEOUT_MS = 2000;
@@ -38,7 +39,7 @@ const sandboxFiles: SandboxFiles = {
 /** One ownership of the node: what it works with, and when it is to end. */
 export interface Term {
   readonly config: AdaptorConfig;
-  readonly sandboxConfig: SandboxConfig;
+  readonly sandboxConfig: Live<SandboxConfig>;
   readonly provider: Provider;
   readonly networking: PodNetworking;
   readonly clock: Clock;
@@ -48,6 +49,7 @@ export interface Term {
   readonly programVersion: string;
   readonly points: PointHook | undefined;
   readonly state: AdaptorState;
+  readonly onNotice: NoticeSink;
 }
 
 /** From the lock to the orderly end. */
@@ -81,6 +83,7 @@ export async function runTerm(term: Term): Promise<void> {
     directVolumes: () => directVolumes(DIRECT_VOLUMES_DIR),
     issueIdentity: (serverName) => issueVmIdentity({ serverName, nowMs: clock.wallMs() }),
     config: term.sandboxConfig,
+    onNotice: term.onNotice,
   };
   if (await embedsProxy(term)) opened.adopt(await startEmbeddedProxy(term), (proxy) => proxy.close());
   const control = new ControlPlane(deps, session, term.node, reaperOf(config, log));
@@ -91,7 +94,7 @@ export async function runTerm(term: Term): Promise<void> {
   );
   term.state.owns({ epoch, state: () => control.state });
   control.begin();
-  log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.owner.nodeName });
+  log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.current().owner.nodeName });
   // Else it would be written at an orderly end only, and a node's processes seldom have one.
   flushCompileCache();
   await aborted(term.stop);

@@ -45,14 +45,14 @@ export async function createSandbox(
   request: PodRequest,
   signal: AbortSignal,
 ): Promise<string> {
-  const socket = agentSocketPath(deps.config.podsDir, request.sandboxId);
-  const initdata = chooseInitdata(request.initdata, deps.config.globalInitdata);
+  const socket = agentSocketPath(deps.config.current().podsDir, request.sandboxId);
+  const initdata = chooseInitdata(request.initdata, deps.config.current().globalInitdata);
   const record = await reserveSlot(deps, slots, request, signal);
   if (record.phase === "stopping") {
     throw wrongState(`CreateVM: sandbox ${request.sandboxId} is being removed; the CRI makes a new one`);
   }
   if (record.phase === "creating") await prepare(deps, request, record, initdata, signal);
-  const dir = `${deps.config.podsDir}/${request.sandboxId}`;
+  const dir = `${deps.config.current().podsDir}/${request.sandboxId}`;
   deps.files.makeDir(dir);
   await deps.proxy.putSandbox(request.sandboxId, dir);
   return socket;
@@ -65,11 +65,14 @@ async function reserveSlot(
   signal: AbortSignal,
 ): Promise<SandboxRecord> {
   const { clock, config, journal } = deps;
-  let waited = config.limitWaitMs <= 0;
+  const { limitWaitMs } = config.current();
+  let waited = limitWaitMs <= 0;
   let mayYield = true;
   const look = (): SandboxRecord | undefined => {
     const known = journal.sandbox(request.sandboxId);
     if (known !== undefined) return known;
+    // Read at every look: a limit that is raised lets in who waits.
+    const { limit, vxlanMinId } = config.current();
     const outcome = journal.reserve({
       id: request.sandboxId,
       podName: request.podName,
@@ -77,9 +80,9 @@ async function reserveSlot(
       netns: request.netns,
       requestJson: JSON.stringify(request),
       vmName: podVmName(request.podName, request.sandboxId),
-      vxlanMinId: config.vxlanMinId,
-      limit: config.limit,
-      poolKind: config.pool.length === 0 ? undefined : poolKind(request),
+      vxlanMinId,
+      limit,
+      poolKind: config.current().pool.length === 0 ? undefined : poolKind(request),
       mayYield,
     });
     if (outcome.outcome === "name-taken") {
@@ -93,12 +96,12 @@ async function reserveSlot(
       slots.onYield(outcome.yielded);
     }
     if (outcome.usage.deleting > 0 && !waited) return undefined;
-    throw limitReached(limitText(config.limit, outcome.usage.used, outcome.usage.deleting));
+    throw limitReached(limitText(limit, outcome.usage.used, outcome.usage.deleting));
   };
   const first = look();
   if (first !== undefined) return first;
   // Not by comparing times: a timer may fire a little early, and nothing would look again.
-  const wake = clock.schedule(config.limitWaitMs, () => {
+  const wake = clock.schedule(limitWaitMs, () => {
     waited = true;
     slots.changes.notify();
   });
@@ -129,7 +132,7 @@ async function prepare(
   const podUid = request.podUid !== "" ? request.podUid : await runtime?.podUid(request.sandboxId, signal);
   const credentials = await makeCredentials(deps, record.vmName);
   const userData = makeUserData(deps, record, credentials, {
-    network: networking.describe(facts, record.vxlanId ?? config.vxlanMinId),
+    network: networking.describe(facts, record.vxlanId ?? config.current().vxlanMinId),
     initdata,
   });
   signal.throwIfAborted();
@@ -169,7 +172,8 @@ function makeUserData(
   credentials: Credentials,
   content: { readonly network: PodNetworkSpec; readonly initdata: Initdata | undefined },
 ): string {
-  const { config, provider } = deps;
+  const { provider } = deps;
+  const config = deps.config.current();
   const { server } = credentials;
   const apf = buildApfConfig({
     podName: record.podName,
@@ -193,7 +197,7 @@ function makeUserData(
 }
 
 async function makeCredentials(deps: SandboxDeps, vmName: string): Promise<Credentials> {
-  const { tls } = deps.config;
+  const { tls } = deps.config.current();
   switch (tls.mode) {
     case "off":
       return { serverName: vmName };

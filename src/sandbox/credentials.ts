@@ -11,7 +11,7 @@ const LOOK_INTERVAL_MS = 60_000;
  */
 export async function refreshCredentialsForever(deps: SandboxDeps, signal: AbortSignal): Promise<void> {
   const { clock, config, log } = deps;
-  const { tls } = config;
+  const { tls } = config.current();
   if (tls.mode !== "files") return;
   let given = "";
   for (;;) {

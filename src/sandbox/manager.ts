@@ -36,6 +36,7 @@ export class SandboxManager {
   readonly #pool: WarmPool;
   readonly #removal: Removal;
   readonly #timers: Timers;
+  readonly #unfollow: () => void;
   readonly #background = new Set<Promise<void>>();
   readonly #onRunning: (id: string) => void;
 
@@ -47,6 +48,8 @@ export class SandboxManager {
     this.#pool = new WarmPool(deps, this.#deleter, this.#changes, this.#shutdown.signal);
     this.#removal = new Removal(deps, this.#deleter, this.#shutdown.signal);
     this.#timers = new Timers(deps);
+    // A limit that was raised lets in who waits for a slot.
+    this.#unfollow = deps.config.onChange(() => this.#changes.notify());
   }
 
   /** Notified whenever something in the journal or in an activity changed. */
@@ -121,7 +124,7 @@ export class SandboxManager {
 
   /** The Go shim sends no StopVM when it dies between CreateVM and StartVM, so a reservation ends by itself. */
   #expireReservation(id: string): void {
-    this.#timers.schedule(id, this.#deps.config.reservationMs, () => {
+    this.#timers.schedule(id, this.#deps.config.current().reservationMs, () => {
       if (this.#deps.journal.sandbox(id)?.phase !== "created") return;
       if (this.#activities.get(id)?.start !== undefined) return;
       this.#deps.log.warn("no StartVM followed CreateVM in time; the sandbox is given up", { sandboxId: id });
@@ -218,7 +221,7 @@ export class SandboxManager {
       this.#inBackground(this.#removal.untilDone(id, "start.failed", async () => record()));
     }
     // A shim that left will hardly come back to say StopVM; one that was told will, unless it is killed.
-    const { orphanGraceMs, reservationMs } = this.#deps.config;
+    const { orphanGraceMs, reservationMs } = this.#deps.config.current();
     this.#expireFailure(id, kind === "cancelled" ? orphanGraceMs : reservationMs);
   }
 
@@ -313,6 +316,7 @@ export class SandboxManager {
   async shutDown(): Promise<void> {
     this.#shutdown.abort(unavailable("this control plane is shutting down"));
     this.#timers.cancelAll();
+    this.#unfollow();
     await this.#activities.settled();
     await this.#pool.settled();
     await this.#deleter.settled();
@@ -336,7 +340,7 @@ export class SandboxManager {
     if (record.phase === "stopping") this.#beginStop(record.id);
     else if (record.phase === "failed") {
       this.#inBackground(this.#removal.ofFailedStart(record.id));
-      this.#expireFailure(record.id, this.#deps.config.reservationMs);
+      this.#expireFailure(record.id, this.#deps.config.current().reservationMs);
     } else if (record.phase === "created") this.#expireReservation(record.id);
   }
 

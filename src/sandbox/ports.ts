@@ -1,6 +1,6 @@
 import type { Provider } from "../../providers/contract.ts";
 import type { Journal } from "../journal/index.ts";
-import type { Clock, Log } from "../platform/index.ts";
+import type { Clock, Live, Log } from "../platform/index.ts";
 import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import type { VmIdentity } from "../tls/index.ts";
 import type { PodNetworkSpec } from "../user-data/index.ts";
@@ -66,7 +66,8 @@ export interface SandboxDeps {
   readonly files: SandboxFiles;
   readonly directVolumes: DirectVolumes;
   readonly issueIdentity: (serverName: string) => Promise<VmIdentity>;
-  readonly config: SandboxConfig;
+  /** Changes while the process runs: read at each use. */
+  readonly config: Live<SandboxConfig>;
   /** Told of what happens in the life of pods, in order; what it throws is logged and changes nothing. */
   readonly onNotice?: (notice: LifecycleNotice) => void;
 }

@@ -68,7 +68,7 @@ export class Reaper {
   /** One look. Returns the names of the VMs that it gave to be deleted (or would have, in a dry run). */
   async round(signal: AbortSignal): Promise<readonly string[]> {
     const { provider, runtime, config } = this.#deps;
-    const { clusterId, nodeName } = config.owner;
+    const { clusterId, nodeName } = config.current().owner;
     if (clusterId === "" || nodeName === "") return [];
     const listed = await runtime.list(signal);
     for (const id of listed.keys()) this.#everListed.add(id);
@@ -82,7 +82,7 @@ export class Reaper {
 
   #isOwnerless(vm: Vm, listed: ReadonlyMap<string, unknown>): boolean {
     const { config, journal } = this.#deps;
-    const { clusterId, nodeName } = config.owner;
+    const { clusterId, nodeName } = config.current().owner;
     const sandboxId = vm.tags[OwnerTag.Sandbox];
     // The provider was asked for these tags; a provider that answers more must not cost somebody else's VM.
     if (vm.tags[OwnerTag.Cluster] !== clusterId || vm.tags[OwnerTag.Node] !== nodeName) return false;

@@ -85,7 +85,7 @@ async function reconcileOne(
 /** A proxy that was replaced has not placed the sockets of sandboxes that wait for their StartVM; repeating it is harmless. */
 async function replaceSocket(deps: SandboxDeps, id: string, signal: AbortSignal): Promise<void> {
   try {
-    const dir = `${deps.config.podsDir}/${id}`;
+    const dir = `${deps.config.current().podsDir}/${id}`;
     deps.files.makeDir(dir);
     await deps.proxy.putSandbox(id, dir, signal);
   } catch (error) {

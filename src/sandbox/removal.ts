@@ -47,7 +47,7 @@ export class Removal {
     const { journal, files, config } = this.#deps;
     await this.closeAtProxy(id);
     await Promise.all([this.#tearDownTunnel(id), this.#deleteVm(id)]);
-    files.removeDir(`${config.podsDir}/${id}`);
+    files.removeDir(`${config.current().podsDir}/${id}`);
     journal.sandboxGone(id);
   }
 

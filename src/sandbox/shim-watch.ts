@@ -45,7 +45,7 @@ export class ShimWatch {
     if (this.#connected.has(id) || this.#watched.has(id)) return;
     const { clock, config } = this.#deps;
     this.#watch(id, async (abort) => {
-      await clock.sleep(config.orphanGraceMs, AbortSignal.any([abort, this.#manager.closing]));
+      await clock.sleep(config.current().orphanGraceMs, AbortSignal.any([abort, this.#manager.closing]));
       await this.#decide(id, "no shim has connected since StartVM", abort);
     });
   }
@@ -73,7 +73,7 @@ export class ShimWatch {
   async #decide(id: string, reason: string, abort: AbortSignal): Promise<void> {
     const { clock, config, log, runtime } = this.#deps;
     const signal = AbortSignal.any([abort, this.#manager.closing]);
-    if (runtime === undefined) await clock.sleep(config.orphanGraceMs, signal);
+    if (runtime === undefined) await clock.sleep(config.current().orphanGraceMs, signal);
     else await this.#untilRuntimeAgrees(id, signal);
     log.warn("stopping a sandbox that has no shim any more", { sandboxId: id, reason });
     notify(this.#deps, { kind: "abandoned", sandboxId: id, reason });

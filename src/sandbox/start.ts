@@ -38,7 +38,9 @@ export async function startSandbox(
     asStep(deps, { step: name, pod: podRef(record), vmName: record.vmName }, observer.shutdown, work);
   const addresses = await step("vm.create", () => bootVm(deps, record, request, observer, signal));
   await step("tunnel.set-up", () => connectNetwork(deps, record, addresses, signal));
-  observer.onProgress(`waiting for the VM to answer on ${addresses[0]}:${deps.config.forwarderPort}`);
+  observer.onProgress(
+    `waiting for the VM to answer on ${addresses[0]}:${deps.config.current().forwarderPort}`,
+  );
   await step("link", async () => deps.proxy.putLink(await linkTarget(deps, record, addresses), signal));
   signal.throwIfAborted();
   deps.journal.running(id);
@@ -76,8 +78,8 @@ function mustHave(deps: SandboxDeps, id: string): SandboxRecord {
 
 function ownerTags(deps: SandboxDeps, record: SandboxRecord): Record<string, string> {
   return {
-    [OwnerTag.Cluster]: deps.config.owner.clusterId,
-    [OwnerTag.Node]: deps.config.owner.nodeName,
+    [OwnerTag.Cluster]: deps.config.current().owner.clusterId,
+    [OwnerTag.Node]: deps.config.current().owner.nodeName,
     [OwnerTag.Sandbox]: record.id,
     [OwnerTag.Namespace]: record.podNamespace,
     [OwnerTag.Pod]: record.podName,
@@ -102,7 +104,7 @@ async function bootVm(
     size: request.size,
     image: request.image,
     dedicatedTunnelInterface: deps.networking.dedicated(record.networkJson ?? ""),
-    externalNetworkInterface: deps.config.externalNetworkViaPodVm,
+    externalNetworkInterface: deps.config.current().externalNetworkViaPodVm,
     volumes: parseJournaledVolumes(record.volumesJson).filter((volume) => volume.diskId !== ""),
   };
   const options: CreateOptions = {
@@ -167,7 +169,7 @@ export async function linkTarget(
   record: SandboxRecord,
   addresses: readonly string[],
 ): Promise<LinkTarget> {
-  const { config } = deps;
+  const config = deps.config.current();
   const [address] = addresses;
   if (address === undefined) throw internal(`sandbox ${record.id} has no VM address in the journal`);
   const base = {

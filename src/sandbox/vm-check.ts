@@ -5,6 +5,9 @@ import type { SandboxDeps } from "./ports.ts";
 
 type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "proxy" | "config">;
 
+/** Where the check is switched off: how often it is looked whether it was switched on. */
+const OFF_INTERVAL_MS = 60_000;
+
 interface BootedVm {
   readonly sandbox: SandboxRecord;
   readonly vm: VmRecord;
@@ -23,9 +26,10 @@ const isUp = (vm: Vm | undefined): boolean => vm?.lifecycle === "running" || vm?
  */
 export async function checkVmsForever(deps: Deps, signal: AbortSignal): Promise<void> {
   const { clock, config, log } = deps;
-  if (config.vmCheckIntervalMs <= 0) return;
   for (;;) {
-    await clock.sleep(config.vmCheckIntervalMs, signal);
+    const { vmCheckIntervalMs } = config.current();
+    await clock.sleep(vmCheckIntervalMs > 0 ? vmCheckIntervalMs : OFF_INTERVAL_MS, signal);
+    if (config.current().vmCheckIntervalMs <= 0) continue;
     try {
       await checkVms(deps, signal);
     } catch (error) {
@@ -83,7 +87,7 @@ function bootedVms(deps: Deps): BootedVm[] {
 
 /** Undefined without a cluster id: then each VM is asked for by itself. */
 async function listByName(deps: Deps, signal: AbortSignal): Promise<ReadonlyMap<string, Vm> | undefined> {
-  const { clusterId, nodeName } = deps.config.owner;
+  const { clusterId, nodeName } = deps.config.current().owner;
   if (clusterId === "") return undefined;
   const vms = await deps.provider.list({ clusterId, nodeName }, signal);
   return new Map(vms.map((vm) => [vm.name, vm]));

@@ -76,7 +76,7 @@ export class VmDeleter {
 
   async #attempt(name: string, vmId: string | undefined): Promise<void> {
     const { clock, provider, config } = this.#deps;
-    const signal = AbortSignal.any([this.#shutdown, clock.timeout(config.deleteAttemptMs)]);
+    const signal = AbortSignal.any([this.#shutdown, clock.timeout(config.current().deleteAttemptMs)]);
     await provider.delete(vmId === undefined ? { name } : { name, id: vmId }, signal);
   }
 
@@ -90,7 +90,7 @@ export class VmDeleter {
   }
 
   #pauseMs(attempt: number, error: unknown): number {
-    const grown = Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), this.#deps.config.deleteRetryMaxMs);
+    const grown = Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), this.#deps.config.current().deleteRetryMaxMs);
     const jittered = grown * (0.8 + Math.random() * 0.4);
     const asked = isCaaError(error, "throttled") ? (error.retryAfterMs ?? 0) : 0;
     return Math.max(jittered, asked);

@@ -119,7 +119,7 @@ export class WarmPool {
     const { clock, config, journal } = this.#deps;
     if (this.#podsWaiting > 0 || clock.monotonicMs() < this.#restsUntilMs) return false;
     const there = journal.pool.vms();
-    for (const { kind, count } of config.pool) {
+    for (const { kind, count } of config.current().pool) {
       const setback = this.#setbacks.get(kind);
       if (setback !== undefined && clock.monotonicMs() < setback.untilMs) continue;
       if (there.filter((vm) => vm.kind === kind).length >= count) continue;
@@ -135,13 +135,13 @@ export class WarmPool {
       kind,
       provider: provider.name,
       tags: {
-        [OwnerTag.Cluster]: config.owner.clusterId,
-        [OwnerTag.Node]: config.owner.nodeName,
+        [OwnerTag.Cluster]: config.current().owner.clusterId,
+        [OwnerTag.Node]: config.current().owner.nodeName,
         [OwnerTag.Sandbox]: POOL_TAG,
         [OwnerTag.Namespace]: "",
         [OwnerTag.Pod]: "",
       },
-      limit: config.limit,
+      limit: config.current().limit,
     };
     if (!journal.pool.intend(intent, () => journal.usage().used)) return false;
     this.#make(intent.name);
@@ -176,7 +176,7 @@ export class WarmPool {
           userData: new Secret(POOL_USER_DATA),
           ...sizeOfKind(record.kind),
           dedicatedTunnelInterface: false,
-          externalNetworkInterface: config.externalNetworkViaPodVm,
+          externalNetworkInterface: config.current().externalNetworkViaPodVm,
           volumes: [],
         },
         { signal, onId: (id) => journal.pool.idKnown(name, id), onProgress: () => undefined },
@@ -215,7 +215,7 @@ export class WarmPool {
   /** What is more than wanted goes, those that do not wait yet first. */
   #trim(): void {
     const { config, journal } = this.#deps;
-    const wanted = new Map(config.pool.map(({ kind, count }: PoolEntry) => [kind, count]));
+    const wanted = new Map(config.current().pool.map(({ kind, count }: PoolEntry) => [kind, count]));
     const kept = new Map<string, number>();
     const waitingFirst = journal.pool
       .vms()

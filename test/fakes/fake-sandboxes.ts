@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Journal, type JournalHook } from "../../src/journal/index.ts";
-import { Secret, silentLog } from "../../src/platform/index.ts";
+import { LiveValue, Secret, silentLog } from "../../src/platform/index.ts";
 import {
   type DirectVolumeEntry,
   type LifecycleNotice,
@@ -45,7 +45,9 @@ export class FakeSandboxes implements Disposable {
   readonly cloud: FakeProvider = new FakeProvider();
   readonly node: FakeNode = new FakeNode();
   readonly proxy: FakeProxy = new FakeProxy();
+  /** As at the beginning. */
   readonly config: SandboxConfig;
+  readonly live: LiveValue<SandboxConfig>;
   /** What CSI drivers have left on the node. */
   volumes: readonly DirectVolumeEntry[] = [];
   /** What was told of the pods' lives. */
@@ -59,6 +61,7 @@ export class FakeSandboxes implements Disposable {
 
   constructor(config: Partial<SandboxConfig> = {}, hook?: JournalHook) {
     this.config = { ...CONFIG, ...config };
+    this.live = new LiveValue(this.config);
     this.#hook = hook;
     this.journal = this.#open();
     this.deps = this.#makeDeps();
@@ -91,7 +94,7 @@ export class FakeSandboxes implements Disposable {
         clientCertPem: "client-cert",
         clientKeyPem: new Secret("client-key"),
       }),
-      config: this.config,
+      config: this.live,
       onNotice: (notice) => this.onNotice(notice),
     };
   }
