@@ -11,6 +11,14 @@ export {
 } from "./client.ts";
 export { type FollowHandler, follow } from "./follow.ts";
 export {
+  labelValue,
+  NODE_LABEL,
+  PEER_POD_FINALIZER,
+  peerPodPlace,
+  SANDBOX_LABEL,
+} from "./peer-pod-labels.ts";
+export { type Reconcile, ReconcileLoop } from "./reconcile-loop.ts";
+export {
   type ApiObject,
   CONFIG_MAPS,
   type ConfigMap,

@@ -84,6 +84,7 @@ export class FakeApi {
   readonly #objects = new Map<string, Stored>();
   readonly #changes: Change[] = [];
   readonly #watchers = new Set<Watcher>();
+  readonly #waiting: (() => void)[] = [];
   #faults: { fault: Fault; left: number }[] = [];
   #version = 100;
   #compacted = 0;
@@ -123,6 +124,11 @@ export class FakeApi {
 
   heal(): void {
     this.#faults = [];
+  }
+
+  /** Resolves with the next change of any object. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   get watches(): number {
@@ -288,6 +294,7 @@ export class FakeApi {
   #publish(change: Change): void {
     this.#changes.push(change);
     for (const watcher of this.#watchers) tell(watcher, change);
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   #watch(target: Target, response: ServerResponse): ApiAnswer | "streams" {

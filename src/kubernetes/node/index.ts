@@ -1,0 +1,2 @@
+export { NodeCapacity } from "./capacity.ts";
+export { LIMIT_KEY, VM_RESOURCE } from "./capacity-plan.ts";
