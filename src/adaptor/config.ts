@@ -1,5 +1,6 @@
 import type { OptionReader } from "../../providers/contract.ts";
 import type { SizingPolicy } from "../../providers/selection/index.ts";
+import type { MetricsAddress } from "../observe/index.ts";
 import type { LogLevel } from "../platform/index.ts";
 import type { PoolEntry } from "../sandbox/index.ts";
 import type { TlsProfile } from "../tls/index.ts";
@@ -116,6 +117,8 @@ export interface AdaptorConfig {
   readonly network: NetworkConfig;
   readonly limits: LimitsConfig;
   readonly cleaning: CleaningConfig;
+  /** Where metrics are served while this adaptor owns the node; undefined: on the admin socket only. */
+  readonly metricsAddress: MetricsAddress | undefined;
   /** Ask the cloud before serving, and end when it finds an error. */
   readonly verifyCloudConfig: boolean;
   /** One sentence each, to be logged at start. */

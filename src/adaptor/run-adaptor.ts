@@ -42,7 +42,9 @@ export async function runAdaptor(
   const podsDirExisted = existsSync(config.paths.podsDir);
   makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
   await using opened = new AsyncDisposableStack();
-  const admin = opened.adopt(await openAdminSide(config, { log }), (side) => side.server.close());
+  const admin = opened.adopt(await openAdminSide(config, { clock, log, programVersion }), (side) =>
+    side.server.close(),
+  );
   const sandboxConfig = new LiveValue(sandboxConfigOf(config));
   const networking = chooseNetworking(config, log, points);
   const first = withSizing(
@@ -52,6 +54,7 @@ export async function runAdaptor(
         exec: systemExec,
         log: log.child({ provider: module.name }),
         owner: sandboxConfig.current().owner,
+        onCall: admin.metrics.onCall,
       },
       config.providerOptions,
     ),
@@ -85,6 +88,7 @@ export async function runAdaptor(
     points,
     state: admin.state,
     onNotice: admin.notices.tell,
+    metrics: admin.metrics,
   });
   lost.cancel();
   lock.release();

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Provider } from "../../providers/contract.ts";
 import { Journal } from "../journal/index.ts";
 import { type ContainerRuntime, containerRuntime } from "../kubernetes/index.ts";
+import type { AdaptorMetrics } from "../observe/index.ts";
 import { aborted, type Clock, type Live, type Log } from "../platform/index.ts";
 import {
   ControlPlane,
@@ -24,6 +25,7 @@ import { DIRECT_VOLUMES_DIR, directVolumes } from "./direct-volumes.ts";
 import { embedsProxy, startEmbeddedProxy } from "./embedded-proxy.ts";
 import { serveFrames } from "./frame-server.ts";
 import type { NoticeSink } from "./notice-hub.ts";
+import { measureTerm } from "./term-metrics.ts";
 
 /** How long an orderly end may wait for the shim-proxy's good-bye. */
 const RELEASE_TIMEOUT_MS = 2000;
@@ -50,6 +52,7 @@ export interface Term {
   readonly points: PointHook | undefined;
   readonly state: AdaptorState;
   readonly onNotice: NoticeSink;
+  readonly metrics: AdaptorMetrics;
 }
 
 /** From the lock to the orderly end. */
@@ -92,6 +95,7 @@ export async function runTerm(term: Term): Promise<void> {
   const frames = opened.adopt(await serveFrames(frameSocket, (signal) => control.ready(signal)), (open) =>
     open.close(),
   );
+  opened.defer(measureTerm(term, { epoch, journal, session }));
   term.state.owns({ epoch, state: () => control.state });
   control.begin();
   log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.current().owner.nodeName });
@@ -128,6 +132,7 @@ function openJournal(term: Term): Journal {
   return Journal.open({
     stateDir: term.config.paths.stateDir,
     clock: term.clock,
+    onWrite: term.metrics.onJournalWrite,
     ...(points && { hook: (operation, phase) => points(`journal.${operation}`, phase) }),
   });
 }

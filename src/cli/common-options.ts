@@ -1,5 +1,6 @@
 import type { OptionSpec } from "../../providers/contract.ts";
 import { KUBERNETES } from "./kubernetes-options.ts";
+import { METRICS_OPTIONS } from "./metrics-options.ts";
 import {
   absolutePath,
   cidr,
@@ -285,4 +286,5 @@ export const ADAPTOR_OPTIONS: readonly OptionGroup[] = [
   SHIM_PROXY,
   CLEANING,
   KUBERNETES,
+  METRICS_OPTIONS,
 ];

@@ -18,6 +18,7 @@ import { type PoolEntry, parsePool } from "../sandbox/index.ts";
 import { DEFAULT_TLS_PROFILE, parseTlsProfile, tlsProfileWarnings } from "../tls/index.ts";
 import { adminSocketPath } from "./admin-socket.ts";
 import { ADAPTOR_OPTIONS } from "./common-options.ts";
+import { metricsAddress } from "./metrics-options.ts";
 import { type OptionResult, type OptionSources, readOptions } from "./options.ts";
 import type { OptionGroup } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
@@ -93,6 +94,7 @@ export function readAdaptorConfig(
     network: readNetwork(options),
     limits: readLimits(options),
     cleaning: readCleaning(options),
+    metricsAddress: metricsAddress(options),
     verifyCloudConfig: options.bool("cloud-config-verify"),
     warnings: notes.warnings,
   };

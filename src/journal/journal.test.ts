@@ -198,3 +198,25 @@ describe("the owner lock", () => {
     mine?.release();
   });
 });
+
+describe("what it tells metrics", () => {
+  test("sandboxes and VMs are counted by phase, and every write is told with its outcome", () => {
+    const writes: boolean[] = [];
+    const journal = Journal.open({ stateDir, clock: systemClock, onWrite: ({ ok }) => writes.push(ok) });
+    fill(journal, "s1");
+    fill(journal, "s2");
+    journal.beginStart("s1", { name: "podvm-web-s1", provider: "mock", tags: {} });
+    journal.recordStop("s1");
+    journal.vmDeleteFailed("podvm-web-s1", "busy");
+    const counts = journal.counts();
+    expect(Object.fromEntries(counts.sandboxes)).toEqual({ created: 1, stopping: 1 });
+    expect(Object.fromEntries(counts.vms)).toEqual({ deleting: 1 });
+    expect(counts).toMatchObject({ deletesFailing: 1, slotsUsed: 2 });
+    expect(counts.databaseBytes).toBeGreaterThan(0);
+    expect(writes).toEqual(Array.from({ length: 7 }, () => true));
+    journal.withDatabase((db) => db.exec("PRAGMA query_only = ON"));
+    expect(() => journal.vmGone("podvm-web-s1")).toThrow(/cannot write to the journal/);
+    expect(writes.at(-1)).toBe(false);
+    journal.close();
+  });
+});

@@ -1,7 +1,14 @@
 import type { DatabaseSync } from "node:sqlite";
 import { journalFailed } from "../errors/index.ts";
 import type { Clock } from "../platform/index.ts";
-import type { JournalOptions, Preparation, Reservation, ReserveOutcome, Usage } from "./operations.ts";
+import type {
+  JournalCounts,
+  JournalOptions,
+  Preparation,
+  Reservation,
+  ReserveOutcome,
+  Usage,
+} from "./operations.ts";
 import { PoolJournal } from "./pool.ts";
 import {
   decodeSandbox,
@@ -372,5 +379,20 @@ export class Journal {
 
   vms(): VmRecord[] {
     return this.#store.all("SELECT * FROM vms ORDER BY created_ms, name").map(decodeVm);
+  }
+
+  counts(): JournalCounts {
+    const byPhase = (table: "sandboxes" | "vms"): ReadonlyMap<string, number> => {
+      const rows = this.#store.all(`SELECT phase, count(*) AS n FROM ${table} GROUP BY phase`);
+      return new Map(rows.map((row) => [String(row["phase"]), Number(row["n"])]));
+    };
+    const failing = "SELECT count(*) AS n FROM vms WHERE phase = 'deleting' AND delete_attempts > 0";
+    return {
+      sandboxes: byPhase("sandboxes"),
+      vms: byPhase("vms"),
+      deletesFailing: Number(this.#store.get(failing)?.["n"] ?? 0),
+      slotsUsed: this.usage().used,
+      ...this.#store.sizes,
+    };
   }
 }

@@ -3,10 +3,32 @@ import type { Clock } from "../platform/index.ts";
 /** Told before and after every write, so that tests can end the process at each of them. */
 export type JournalHook = (operation: string, phase: "before" | "after") => void;
 
+/** A write that has ended, for metrics. */
+export interface JournalWrite {
+  readonly ok: boolean;
+  /** The disk's part included. */
+  readonly durationMs: number;
+}
+
 export interface JournalOptions {
   readonly stateDir: string;
   readonly clock: Clock;
   readonly hook?: JournalHook;
+  /** Told of every write. Must not throw. */
+  readonly onWrite?: (write: JournalWrite) => void;
+}
+
+/** How much there is, for metrics. */
+export interface JournalCounts {
+  /** Sandboxes by phase, and VMs by phase; a phase in which there is none may be absent. */
+  readonly sandboxes: ReadonlyMap<string, number>;
+  readonly vms: ReadonlyMap<string, number>;
+  /** VMs that are to go and whose delete has failed so far. */
+  readonly deletesFailing: number;
+  readonly slotsUsed: number;
+  /** Of the database and of its write-ahead log. */
+  readonly databaseBytes: number;
+  readonly logBytes: number;
 }
 
 export interface Reservation {

@@ -2,13 +2,16 @@ import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
 import { isCaaError, journalFailed } from "../errors/index.ts";
-import type { JournalHook, JournalOptions } from "./operations.ts";
+import type { Clock } from "../platform/index.ts";
+import type { JournalHook, JournalOptions, JournalWrite } from "./operations.ts";
 import { migrate } from "./schema.ts";
 
 /** How long a write waits for a process that looks into the journal. */
 const BUSY_TIMEOUT_MS = 5000;
 
 type Row = Record<string, SQLOutputValue>;
+
+const nothing = (): void => undefined;
 
 /** Tells one file from another that has taken its place; "" when there is none. */
 function fileAt(path: string): string {
@@ -20,14 +23,18 @@ function fileAt(path: string): string {
 export class Store {
   readonly #db: DatabaseSync;
   readonly #hook: JournalHook;
+  readonly #onWrite: (write: JournalWrite) => void;
+  readonly #clock: Clock;
   readonly #file: string;
   readonly path: string;
 
-  private constructor(db: DatabaseSync, path: string, hook: JournalHook) {
+  private constructor(db: DatabaseSync, path: string, options: JournalOptions) {
     this.#db = db;
     this.path = path;
     this.#file = fileAt(path);
-    this.#hook = hook;
+    this.#clock = options.clock;
+    this.#hook = options.hook ?? nothing;
+    this.#onWrite = options.onWrite ?? nothing;
   }
 
   /** Throws `journal` for a file that is damaged, or that a later release made unreadable for this one. */
@@ -43,7 +50,7 @@ export class Store {
       const check = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
       if (check !== "ok") throw new Error(String(check));
       migrate(db);
-      return new Store(db, path, options.hook ?? (() => undefined));
+      return new Store(db, path, options);
     } catch (cause) {
       db?.close();
       if (isCaaError(cause)) throw cause;
@@ -67,12 +74,25 @@ export class Store {
     return fileAt(this.path) === this.#file;
   }
 
+  /** Bytes of the database's file, and of its write-ahead log. */
+  get sizes(): { readonly databaseBytes: number; readonly logBytes: number } {
+    const size = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    return { databaseBytes: size(this.path), logBytes: size(`${this.path}-wal`) };
+  }
+
   /** Runs `fn` in a transaction: all of it is on disk afterwards, or nothing. */
   write<T>(operation: string, fn: () => T): T {
     this.#hook(operation, "before");
-    const result = this.#transaction(operation, fn);
-    this.#hook(operation, "after");
-    return result;
+    const startMs = this.#clock.monotonicMs();
+    let ok = false;
+    try {
+      const result = this.#transaction(operation, fn);
+      ok = true;
+      this.#hook(operation, "after");
+      return result;
+    } finally {
+      this.#onWrite({ ok, durationMs: this.#clock.monotonicMs() - startMs });
+    }
   }
 
   /**

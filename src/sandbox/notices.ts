@@ -60,6 +60,10 @@ export type LifecycleNotice =
     }
   /** The container runtime and the shim-proxy agree that nobody holds the sandbox any more; it is stopped. */
   | { readonly kind: "abandoned"; readonly sandboxId: string; readonly reason: string }
+  /** The cloud says that the VM of a sandbox is gone; the pod is ended. */
+  | { readonly kind: "vm-gone"; readonly sandboxId: string; readonly vmName: string; readonly reason: string }
+  /** The reaper has looked for VMs that nobody owns; `ownerless` is how many it suspects, undefined when it could not look. */
+  | { readonly kind: "reaper-round"; readonly ownerless: number | undefined }
   /** The reaper found a VM that nobody owns. */
   | {
       readonly kind: "orphan";

@@ -57,6 +57,7 @@ export class Reaper {
         await this.round(signal);
       } catch (error) {
         signal.throwIfAborted();
+        notify(this.#deps, { kind: "reaper-round", ownerless: undefined });
         this.#deps.log.warn("the reaper could not look and deletes nothing", {
           step: "reaper",
           error: describeError(error),
@@ -74,6 +75,7 @@ export class Reaper {
     for (const id of listed.keys()) this.#everListed.add(id);
     const vms = await provider.list({ clusterId, nodeName }, signal);
     const ownerless = vms.filter((vm) => this.#isOwnerless(vm, listed));
+    notify(this.#deps, { kind: "reaper-round", ownerless: ownerless.length });
     this.#forgetAllBut(vms, ownerless);
     const due = ownerless.filter((vm) => this.#isProven(vm)).slice(0, this.#options.budget);
     for (const vm of due) this.#reap(vm);

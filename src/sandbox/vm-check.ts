@@ -2,8 +2,9 @@ import type { Vm } from "../../providers/contract.ts";
 import { describeError } from "../errors/index.ts";
 import type { SandboxRecord, VmRecord } from "../journal/index.ts";
 import type { SandboxDeps } from "./ports.ts";
+import { notify } from "./steps.ts";
 
-type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "proxy" | "config">;
+type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "proxy" | "config" | "onNotice">;
 
 /** Where the check is switched off: how often it is looked whether it was switched on. */
 const OFF_INTERVAL_MS = 60_000;
@@ -72,6 +73,7 @@ async function checkVm(deps: Deps, { sandbox, vm }: BootedVm, signal: AbortSigna
     vmName: vm.name,
     reason,
   });
+  notify(deps, { kind: "vm-gone", sandboxId: sandbox.id, vmName: vm.name, reason });
   await deps.proxy.failLink(sandbox.id, reason, signal);
 }
 

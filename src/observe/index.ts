@@ -1,0 +1,7 @@
+export {
+  AdaptorMetrics,
+  type AdaptorMetricsDeps,
+  type OwnerSources,
+  type ProxyState,
+} from "./adaptor-metrics.ts";
+export { METRICS_CONTENT_TYPE, type MetricsAddress, MetricsServer } from "./metrics-server.ts";
