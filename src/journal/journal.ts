@@ -382,7 +382,7 @@ export class Journal {
   }
 
   counts(): JournalCounts {
-    const byPhase = (table: "sandboxes" | "vms"): ReadonlyMap<string, number> => {
+    const byPhase = (table: "sandboxes" | "vms" | "pool"): ReadonlyMap<string, number> => {
       const rows = this.#store.all(`SELECT phase, count(*) AS n FROM ${table} GROUP BY phase`);
       return new Map(rows.map((row) => [String(row["phase"]), Number(row["n"])]));
     };
@@ -390,6 +390,7 @@ export class Journal {
     return {
       sandboxes: byPhase("sandboxes"),
       vms: byPhase("vms"),
+      pool: byPhase("pool"),
       deletesFailing: Number(this.#store.get(failing)?.["n"] ?? 0),
       slotsUsed: this.usage().used,
       ...this.#store.sizes,

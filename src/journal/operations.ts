@@ -23,6 +23,8 @@ export interface JournalCounts {
   /** Sandboxes by phase, and VMs by phase; a phase in which there is none may be absent. */
   readonly sandboxes: ReadonlyMap<string, number>;
   readonly vms: ReadonlyMap<string, number>;
+  /** VMs of the warm pool by phase. */
+  readonly pool: ReadonlyMap<string, number>;
   /** VMs that are to go and whose delete has failed so far. */
   readonly deletesFailing: number;
   readonly slotsUsed: number;

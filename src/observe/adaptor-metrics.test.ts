@@ -10,6 +10,7 @@ const pod = { sandboxId: "s1", podNamespace: "default", podName: "web", podUid: 
 const counts: JournalCounts = {
   sandboxes: new Map([["running", 2]]),
   vms: new Map([["deleting", 1]]),
+  pool: new Map(),
   deletesFailing: 1,
   slotsUsed: 3,
   databaseBytes: 4096,

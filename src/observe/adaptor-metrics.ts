@@ -37,6 +37,7 @@ export interface ProxyState {
 
 const SANDBOX_STATES = ["creating", "created", "starting", "running", "failed", "stopping"];
 const VM_STATES = ["intended", "created", "running", "deleting"];
+const POOL_STATES = ["intended", "created", "waiting"];
 
 /** The metrics of one adaptor. Its `on...` functions never throw, and cost next to nothing until somebody asks for the text. */
 export class AdaptorMetrics {
@@ -132,6 +133,7 @@ export class AdaptorMetrics {
     for (const state of SANDBOX_STATES)
       report.set(ADAPTOR.sandboxes, { state }, counts.sandboxes.get(state) ?? 0);
     for (const state of VM_STATES) report.set(ADAPTOR.vms, { state }, counts.vms.get(state) ?? 0);
+    for (const state of POOL_STATES) report.set(ADAPTOR.poolVms, { state }, counts.pool.get(state) ?? 0);
     report.set(ADAPTOR.slotsUsed, {}, counts.slotsUsed);
     const limit = this.#owner?.limit() ?? -1;
     if (limit >= 0) report.set(ADAPTOR.slotsLimit, {}, limit);
@@ -144,7 +146,7 @@ export class AdaptorMetrics {
     const state = await this.#owner?.proxy();
     if (state === undefined) return;
     report.set(ADAPTOR.proxyAttached, {}, state.attached ? 1 : 0);
-    if (state.counts !== undefined) reportProxy(report, state.counts, this.#deps.clock.wallMs());
+    if (state.counts !== undefined) reportProxy(report, state.counts);
   }
 
   /** The last answer; a new one is asked for behind, so that no scrape waits for the cloud. */

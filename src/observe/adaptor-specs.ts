@@ -35,6 +35,12 @@ export const ADAPTOR = {
     help: "Pod VMs of this node now, by state.",
     labels: ["state"],
   },
+  poolVms: {
+    kind: "gauge",
+    name: "peerpods_pool_vms",
+    help: "VMs of the warm pool now, by state; `waiting` ones suit a pod at once.",
+    labels: ["state"],
+  },
   slotsUsed: {
     kind: "gauge",
     name: "peerpods_vm_slots_used",

@@ -8,10 +8,9 @@ export type ProxyCounts = ProxyStats;
 /** Kinds that are there from the start, so that a rate does not miss the first loss. */
 const LOSS_KINDS = ["exit-code", "output-chunk", "oom-event", "call"];
 
-export function reportProxy(report: Report, counts: ProxyCounts, nowMs: number): void {
+export function reportProxy(report: Report, counts: ProxyCounts): void {
   report.set(ADAPTOR.proxyInfo, { version: counts.programVersion }, 1);
-  // In whole seconds: the same process must show the same start at every scrape.
-  report.set(ADAPTOR.proxyStart, {}, Math.round((nowMs - counts.uptimeMs) / 1000));
+  report.set(ADAPTOR.proxyStart, {}, counts.startedMs / 1000);
   report.set(ADAPTOR.proxyMemory, {}, counts.residentBytes);
   report.set(ADAPTOR.proxyCpu, {}, counts.cpuMs / 1000);
   report.set(ADAPTOR.shimConnections, { to: "hypervisor" }, counts.hypervisorConnections);

@@ -4,6 +4,8 @@ import { decodeLinkState } from "./wire-names.ts";
 
 /** What the process has counted since it began, for metrics. */
 export class Counts {
+  /** When that was, by the node's clock. */
+  readonly startedMs: number;
   /** Calls to agents that shims wait for now. */
   agentCalls = 0;
   dials = 0;
@@ -16,6 +18,10 @@ export class Counts {
   /** Of connections that are closed. */
   #bytesTo = 0;
   #bytesFrom = 0;
+
+  constructor(startedMs: number) {
+    this.startedMs = Math.round(startedMs);
+  }
 
   get bytesTo(): number {
     return [...this.#open].reduce((sum, vm) => sum + vm.bytesWritten(), this.#bytesTo);

@@ -4,7 +4,7 @@ import type { LinkStateName } from "./control-types.ts";
 /** How busy a shim-proxy is, and what it has counted since its process began. */
 export interface ProxyStats {
   readonly programVersion: string;
-  readonly uptimeMs: number;
+  readonly startedMs: number;
   readonly residentBytes: number;
   readonly cpuMs: number;
   readonly hypervisorConnections: number;
@@ -29,7 +29,7 @@ export function decodeStats(answer: StatsResponse): ProxyStats {
   const losses = answer.losses.slice(0, MAX_LOSS_KINDS);
   return {
     programVersion: answer.programVersion,
-    uptimeMs: Number(answer.uptimeMs),
+    startedMs: Number(answer.startedMs),
     residentBytes: Number(answer.residentBytes),
     cpuMs: Number(answer.cpuMs),
     hypervisorConnections: answer.hypervisorConnections,

@@ -75,7 +75,7 @@ export async function runShimProxy(config: ShimProxyConfig, deps: ShimProxyDeps)
     emit: (event) => ownership.emit(event),
     owner: () => ownership.current,
   });
-  const counts = new Counts();
+  const counts = new Counts(clock.wallMs());
   const dial = counts.counted(makeVmDialler(clock, limits));
   const emit = (event: Event): void => {
     counts.saw(event);

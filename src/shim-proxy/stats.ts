@@ -23,7 +23,7 @@ export function statsOf(sources: StatsSources): StatsResponse {
   return {
     instanceId: sources.instanceId,
     programVersion: sources.programVersion,
-    uptimeMs: BigInt(Math.round(process.uptime() * 1000)),
+    startedMs: BigInt(counts.startedMs),
     residentBytes: BigInt(process.memoryUsage.rss()),
     cpuMs: BigInt(Math.round((cpu.user + cpu.system) / 1000)),
     hypervisorConnections: hypervisor.connections,

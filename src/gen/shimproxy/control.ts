@@ -263,7 +263,8 @@ export interface StatsRequest {
 export interface StatsResponse {
   instanceId: string;
   programVersion: string;
-  uptimeMs: bigint;
+  /** When the process began, by the node's clock, milliseconds since 1970. */
+  startedMs: bigint;
   residentBytes: bigint;
   cpuMs: bigint;
   /** Connections of shims now, and the calls that they wait for. */
@@ -2433,7 +2434,7 @@ function createBaseStatsResponse(): StatsResponse {
   return {
     instanceId: "",
     programVersion: "",
-    uptimeMs: 0n,
+    startedMs: 0n,
     residentBytes: 0n,
     cpuMs: 0n,
     hypervisorConnections: 0,
@@ -2465,11 +2466,11 @@ export const StatsResponse: MessageFns<StatsResponse> = {
     if (message.programVersion !== "") {
       writer.uint32(18).string(message.programVersion);
     }
-    if (message.uptimeMs !== 0n) {
-      if (BigInt.asUintN(64, message.uptimeMs) !== message.uptimeMs) {
-        throw new globalThis.Error("value provided for field message.uptimeMs of type uint64 too large");
+    if (message.startedMs !== 0n) {
+      if (BigInt.asUintN(64, message.startedMs) !== message.startedMs) {
+        throw new globalThis.Error("value provided for field message.startedMs of type uint64 too large");
       }
-      writer.uint32(24).uint64(message.uptimeMs);
+      writer.uint32(24).uint64(message.startedMs);
     }
     if (message.residentBytes !== 0n) {
       if (BigInt.asUintN(64, message.residentBytes) !== message.residentBytes) {
@@ -2595,7 +2596,7 @@ export const StatsResponse: MessageFns<StatsResponse> = {
               break;
             }
 
-            message.uptimeMs = reader.uint64() as bigint;
+            message.startedMs = reader.uint64() as bigint;
             continue;
           }
           case 4: {
@@ -2777,7 +2778,7 @@ export const StatsResponse: MessageFns<StatsResponse> = {
     const message = createBaseStatsResponse();
     message.instanceId = object.instanceId ?? "";
     message.programVersion = object.programVersion ?? "";
-    message.uptimeMs = (object.uptimeMs !== undefined && object.uptimeMs !== null) ? BigInt(object.uptimeMs) : 0n;
+    message.startedMs = (object.startedMs !== undefined && object.startedMs !== null) ? BigInt(object.startedMs) : 0n;
     message.residentBytes = (object.residentBytes !== undefined && object.residentBytes !== null)
       ? BigInt(object.residentBytes)
       : 0n;
