@@ -1,6 +1,8 @@
-import { type OptionSpec, PROVIDERS } from "../../providers/index.ts";
+import { PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
 import { systemClock } from "../platform/index.ts";
+import { CLUSTER_COMMANDS, clusterCommand, isClusterCommand } from "./cluster-commands.ts";
+import type { Command } from "./command.ts";
 import {
   adaptorOptionGroups,
   adminSocket,
@@ -9,24 +11,14 @@ import {
   readAdaptorConfig,
   readShimProxyConfig,
   refuseIfAny,
-  type Surroundings,
 } from "./config.ts";
-import type { CommandSummary, Positional } from "./help.ts";
+import type { CommandSummary } from "./help.ts";
 import type { InitdataAction } from "./initdata-command.ts";
 import { readOptions } from "./options.ts";
-import { type OptionGroup, PROCESS_OPTIONS, STATE_DIR, WHERE_IT_ANSWERS } from "./shared-options.ts";
+import { PROCESS_OPTIONS, STATE_DIR, WHERE_IT_ANSWERS } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
 import { stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
-
-/** A command that runs a process until it ends. */
-export interface Command extends CommandSummary {
-  readonly groups: readonly OptionGroup[];
-  /** What it takes beside flags, in order; absent: nothing. */
-  readonly positionals?: readonly Positional[];
-  /** Resolves to the exit status. Throws `invalid-config` before anything is started. */
-  run(surroundings: Surroundings): Promise<number>;
-}
 
 /** Names that the Go adaptor knows, and what this program has for them. */
 const GO_PROVIDERS: Readonly<Record<string, string>> = {
@@ -99,12 +91,6 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
   },
 };
 
-const DESTROY: CommandSummary = {
-  name: "destroy",
-  summary:
-    "Deletes all VMs of a cluster, on purpose: `destroy PROVIDER -cluster ID`, PROVIDER as in CLOUD_PROVIDER.",
-};
-
 /** First words of commands of two. */
 const GROUPS: ReadonlySet<string> = new Set(
   Object.keys(COMMANDS)
@@ -116,7 +102,7 @@ const GROUPS: ReadonlySet<string> = new Set(
 export function commandSummaries(): readonly CommandSummary[] {
   const providers = Object.keys(PROVIDERS).sort().map(adaptorSummary);
   const listed = Object.entries(COMMANDS).map(([name, { summary }]) => ({ name, summary }));
-  return [...providers, ...listed, DESTROY];
+  return [...providers, ...listed, ...CLUSTER_COMMANDS];
 }
 
 /** How many words name the command: `journal check` and `destroy azure` have two. */
@@ -124,7 +110,7 @@ export function commandName(args: readonly string[], cloudProvider: string): rea
   const [first = "", second = ""] = args;
   const hasSecond = second !== "" && !second.startsWith("-");
   if (GROUPS.has(first)) return hasSecond ? [first, second] : [first];
-  if (first === DESTROY.name) return hasSecond ? [first, second] : [first, cloudProvider];
+  if (isClusterCommand(first)) return hasSecond ? [first, second] : [first, cloudProvider];
   return [first];
 }
 
@@ -132,7 +118,8 @@ export function commandName(args: readonly string[], cloudProvider: string): rea
 export async function loadCommand(name: string): Promise<Command> {
   const listed = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (listed !== undefined) return await listed.load({ name, summary: listed.summary });
-  if (name.split(" ")[0] === DESTROY.name) return await destroyCommand(name.split(" ")[1] ?? "");
+  const [word = "", provider = ""] = name.split(" ");
+  if (isClusterCommand(word)) return await clusterCommand(word, provider);
   const load = Object.hasOwn(PROVIDERS, name) ? PROVIDERS[name] : undefined;
   if (load === undefined) throw unknownCommand(name);
   const module = await load();
@@ -234,53 +221,6 @@ async function initdataCommand(summary: CommandSummary, action: InitdataAction):
         nowMs: systemClock.wallMs(),
         out: (text) => process.stdout.write(text),
         err: (text) => process.stderr.write(text),
-      });
-    },
-  };
-}
-
-const DESTROY_OPTIONS: readonly OptionSpec[] = [
-  {
-    flag: "cluster",
-    kind: "string",
-    required: true,
-    help: "identity of the cluster in the VMs' tags (CLUSTER_ID)",
-  },
-  { flag: "node", kind: "string", help: "only VMs of this node; unset: of all nodes" },
-  { flag: "dry-run", kind: "bool", default: "false", help: "only say which VMs would be deleted" },
-];
-
-async function destroyCommand(provider: string): Promise<Command> {
-  const load = Object.hasOwn(PROVIDERS, provider) ? PROVIDERS[provider] : undefined;
-  if (load === undefined) {
-    const why = provider === "" ? "no provider is given" : `provider ${provider} is not in this build`;
-    const text = `destroy: ${why}; give one of ${Object.keys(PROVIDERS).join(", ")}, or set CLOUD_PROVIDER`;
-    if (provider !== "") throw invalidConfig(text);
-    // For help: the flags that do not depend on the provider.
-    const run = (): Promise<number> => Promise.reject(invalidConfig(text));
-    return { ...DESTROY, groups: [{ title: "Destroy", options: DESTROY_OPTIONS }], run };
-  }
-  const module = await load();
-  const groups = [
-    { title: "Destroy", options: DESTROY_OPTIONS },
-    { title: `Provider ${module.name}`, options: module.options },
-  ];
-  return {
-    name: `destroy ${provider}`,
-    summary: DESTROY.summary,
-    groups,
-    async run(surroundings) {
-      const options = readOptions(flatten(groups), surroundings);
-      refuseIfAny(options.problems);
-      const { destroyCluster } = await import("./destroy-command.ts");
-      return await destroyCluster({
-        module,
-        options,
-        clusterId: options.string("cluster"),
-        nodeName: options.string("node"),
-        dryRun: options.bool("dry-run"),
-        signal: stopSignal(),
-        write: (text) => process.stdout.write(text),
       });
     },
   };

@@ -1,0 +1,1 @@
+export { removePeerPods, runningPeerPods, stopAdaptors, type UninstallDeps } from "./uninstall.ts";
