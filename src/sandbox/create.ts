@@ -1,5 +1,6 @@
 import { alreadyExists, limitReached, wrongState } from "../errors/index.ts";
 import type { SandboxRecord } from "../journal/index.ts";
+import type { Secret } from "../platform/index.ts";
 import type { VmVolume } from "../shim-proxy/index.ts";
 import type { VmIdentity } from "../tls/index.ts";
 import {
@@ -16,6 +17,7 @@ import { poolKind } from "./pool-kinds.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { agentSocketPath, type PodRequest } from "./request.ts";
 import type { Broadcast } from "./shared-task.ts";
+import { requestedPod } from "./steps.ts";
 import { podVolumes } from "./volumes.ts";
 import type { WarmPool } from "./warm-pool.ts";
 
@@ -130,9 +132,14 @@ async function prepare(
   const { config, journal, networking, runtime } = deps;
   const facts = await networking.inspect(request.netns, signal);
   const podUid = request.podUid !== "" ? request.podUid : await runtime?.podUid(request.sandboxId, signal);
-  const credentials = await makeCredentials(deps, record.vmName);
+  const pod = { ...requestedPod(request), podUid };
+  const [credentials, auth] = await Promise.all([
+    makeCredentials(deps, record.vmName),
+    deps.pullSecrets?.authJson(pod, signal),
+  ]);
   const userData = makeUserData(deps, record, credentials, {
     network: networking.describe(facts, record.vxlanId ?? config.current().vxlanMinId),
+    auth,
     initdata,
   });
   signal.throwIfAborted();
@@ -170,7 +177,11 @@ function makeUserData(
   deps: SandboxDeps,
   record: SandboxRecord,
   credentials: Credentials,
-  content: { readonly network: PodNetworkSpec; readonly initdata: Initdata | undefined },
+  content: {
+    readonly network: PodNetworkSpec;
+    readonly auth: Secret | undefined;
+    readonly initdata: Initdata | undefined;
+  },
 ): string {
   const { provider } = deps;
   const config = deps.config.current();
@@ -190,6 +201,7 @@ function makeUserData(
   });
   return buildCloudConfig({
     apfJson: apfJson(apf),
+    ...(content.auth && { authJson: content.auth.reveal() }),
     ...(content.initdata && { initdata: encodeInitdata(content.initdata.toml) }),
     scratchSpace: config.scratchSpace,
     limitBytes: provider.limits.userDataBytes,

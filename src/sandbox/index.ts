@@ -6,6 +6,7 @@ export { kernelNetworking, noNetworking } from "./pod-networking.ts";
 export { type PoolEntry, parsePool } from "./pool-kinds.ts";
 export type {
   PodNetworking,
+  PullSecrets,
   Runtime,
   RuntimeSandboxState,
   SandboxDeps,

@@ -1,11 +1,11 @@
 import type { Provider } from "../../providers/contract.ts";
 import type { Journal } from "../journal/index.ts";
-import type { Clock, Live, Log } from "../platform/index.ts";
+import type { Clock, Live, Log, Secret } from "../platform/index.ts";
 import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import type { VmIdentity } from "../tls/index.ts";
 import type { PodNetworkSpec } from "../user-data/index.ts";
 import type { SandboxConfig } from "./config.ts";
-import type { LifecycleNotice } from "./notices.ts";
+import type { LifecycleNotice, PodRef } from "./notices.ts";
 import type { DirectVolumeEntry } from "./volumes.ts";
 
 /**
@@ -51,6 +51,15 @@ export interface SandboxFiles {
   removeDir(path: string): void;
 }
 
+/** What the pod's images are pulled with. */
+export interface PullSecrets {
+  /**
+   * The pod VM's auth.json; undefined: the pod has no pull secrets, or they cannot be had, which the implementation tells where
+   * people look. Rejects with the signal's reason only: a cluster that does not answer stops no pod.
+   */
+  authJson(pod: PodRef, signal: AbortSignal): Promise<Secret | undefined>;
+}
+
 /** What CSI drivers have left for this node's pods. */
 export type DirectVolumes = () => readonly DirectVolumeEntry[];
 
@@ -63,6 +72,8 @@ export interface SandboxDeps {
   readonly proxy: ShimProxyControl;
   /** Absent: no container runtime to ask. */
   readonly runtime?: Runtime;
+  /** Absent: not in Kubernetes. */
+  readonly pullSecrets?: PullSecrets;
   readonly files: SandboxFiles;
   readonly directVolumes: DirectVolumes;
   readonly issueIdentity: (serverName: string) => Promise<VmIdentity>;

@@ -66,8 +66,15 @@ export const METADATA: v.GenericSchema<unknown, Metadata> = v.looseObject({
 /** An object of which only the metadata is read. */
 const BARE: v.GenericSchema<unknown, ApiObject> = v.looseObject({ metadata: METADATA });
 
+/** A container of a pod, as far as it is read. */
+interface Container {
+  readonly image?: string | undefined;
+}
+
 export interface Pod extends ApiObject {
   readonly spec: {
+    readonly containers?: readonly Container[] | undefined;
+    readonly initContainers?: readonly Container[] | undefined;
     readonly nodeName?: string | undefined;
     readonly runtimeClassName?: string | undefined;
     readonly serviceAccountName?: string | undefined;
@@ -82,6 +89,7 @@ export interface Pod extends ApiObject {
 }
 
 const SECRET_NAMES = v.optional(v.array(v.looseObject({ name: v.optional(v.string()) })));
+const CONTAINERS = v.optional(v.array(v.looseObject({ image: v.optional(v.string()) })));
 
 export const PODS: Resource<Pod> = {
   group: "",
@@ -92,6 +100,8 @@ export const PODS: Resource<Pod> = {
   schema: v.looseObject({
     metadata: METADATA,
     spec: v.looseObject({
+      containers: CONTAINERS,
+      initContainers: CONTAINERS,
       nodeName: v.optional(v.string()),
       runtimeClassName: v.optional(v.string()),
       serviceAccountName: v.optional(v.string()),
