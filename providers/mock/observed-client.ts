@@ -29,10 +29,14 @@ export function observedClient(
   onCall: ((call: CloudCall) => void) | undefined,
 ): MockCloudClient {
   if (onCall === undefined) return client;
+  /** Operations that the machine room could not do the last time: the next call of the same repeats it. */
+  const toRepeat = new Set<string>();
   const told = <T>(operation: string, signal: AbortSignal, call: () => Promise<T>): Promise<T> =>
-    timedCall({ clock, onCall, operation, repeated: false }, call, (end) =>
-      "value" in end ? "ok" : outcomeOf(end.error, signal),
-    );
+    timedCall({ clock, onCall, operation, repeated: toRepeat.delete(operation) }, call, (end) => {
+      const outcome = "value" in end ? "ok" : outcomeOf(end.error, signal);
+      if (outcome === "throttled" || outcome === "unavailable") toRepeat.add(operation);
+      return outcome;
+    });
   return {
     ...client,
     status: (signal) => told("status.get", signal, () => client.status(signal)),

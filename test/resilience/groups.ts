@@ -4,6 +4,7 @@ import { CLOUD_CASES } from "./cloud-cases.ts";
 import { CONTROL_PLANE_CASES } from "./control-plane-cases.ts";
 import { DAMAGE_CASES } from "./damage-cases.ts";
 import { LINK_CASES } from "./link-cases.ts";
+import { OBSERVE_CASES } from "./observe-cases.ts";
 import { POOL_CASES } from "./pool-cases.ts";
 import { SHUTDOWN_CASES } from "./shutdown-cases.ts";
 
@@ -15,6 +16,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   damage: DAMAGE_CASES,
   admin: ADMIN_CASES,
   pool: POOL_CASES,
+  observe: OBSERVE_CASES,
 };
 
 /** The cases of a group. Throws for an unknown one. */
