@@ -1,6 +1,7 @@
 import type { OptionSpec } from "../contract.ts";
 import { parseArmId } from "./arm/index.ts";
 import { imageProblem } from "./image.ts";
+import { AZURE_SIZE_OPTIONS } from "./size-options.ts";
 
 /** A validator: the text must be the full id of a resource of this type, and child type if one is given. */
 function armId(type: string, child?: string): (value: string) => string | undefined {
@@ -150,19 +151,7 @@ const PLACE: readonly OptionSpec[] = [
 ];
 
 const MACHINE: readonly OptionSpec[] = [
-  {
-    flag: "instance-size",
-    env: "AZURE_INSTANCE_SIZE",
-    kind: "string",
-    default: "Standard_DC2as_v5",
-    help: "VM size of pods that ask for nothing",
-  },
-  {
-    flag: "instance-sizes",
-    env: "AZURE_INSTANCE_SIZES",
-    kind: "list",
-    help: "VM sizes that pods may have; unset: the default size only",
-  },
+  ...AZURE_SIZE_OPTIONS,
   {
     flag: "ordinary-instance-sizes",
     env: "AZURE_ORDINARY_INSTANCE_SIZES",

@@ -1,4 +1,5 @@
 import type { OptionSpec } from "../contract.ts";
+import { IBMCLOUD_PROFILE_OPTIONS } from "./profile-options.ts";
 
 function matching(pattern: RegExp, form: string): (value: string) => string | undefined {
   return (value) => (value === "" || pattern.test(value) ? undefined : form);
@@ -155,19 +156,7 @@ const PLACE: readonly OptionSpec[] = [
 ];
 
 const MACHINE: readonly OptionSpec[] = [
-  {
-    flag: "profile-name",
-    env: "IBMCLOUD_PODVM_INSTANCE_PROFILE_NAME",
-    kind: "string",
-    help: "instance profile of pods that ask for nothing, for example bx2-2x8; unset: the first of profile-list",
-    validate: word,
-  },
-  {
-    flag: "profile-list",
-    env: "IBMCLOUD_PODVM_INSTANCE_PROFILE_LIST",
-    kind: "list",
-    help: "instance profiles that pods may have; unset: the default only",
-  },
+  ...IBMCLOUD_PROFILE_OPTIONS,
   {
     flag: "image-id",
     env: "IBMCLOUD_PODVM_IMAGE_ID",

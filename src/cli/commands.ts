@@ -57,6 +57,11 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     summary: "The machine room: a cloud on this machine, for trials and tests; provider mock is its client.",
     load: (summary) => mockCloudCommand(summary),
   },
+  webhook: {
+    summary:
+      "The admission webhook: sizes the VMs of peer pods by what their containers ask for, and refuses what cannot work.",
+    load: webhookCommand,
+  },
   probe: {
     summary:
       "Whether the adaptor of this node is started, ready or live: one line, exit status 0 or 1. For a pod's probes.",
@@ -186,6 +191,20 @@ async function mockCloudCommand(summary: CommandSummary): Promise<Command> {
       const config = readMockCloudConfig(options);
       const { runMockCloud } = await import("./run-mock-cloud.ts");
       return await runMockCloud(config, { logLevel: logLevel(options), warnings: options.warnings });
+    },
+  };
+}
+
+async function webhookCommand(summary: CommandSummary): Promise<Command> {
+  const { WEBHOOK_OPTIONS } = await import("./webhook-options.ts");
+  return {
+    ...summary,
+    groups: WEBHOOK_OPTIONS,
+    async run(surroundings) {
+      const { readWebhookConfig } = await import("./webhook-config.ts");
+      const config = readWebhookConfig(surroundings);
+      const { runWebhook } = await import("./run-webhook.ts");
+      return await runWebhook(config, surroundings.env);
     },
   };
 }

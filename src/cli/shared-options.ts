@@ -72,5 +72,14 @@ export const STATE_DIR: OptionSpec = {
   validate: absolutePath,
 };
 
+/** For commands that ask Kubernetes. */
+export const KUBECONFIG: OptionSpec = {
+  flag: "kubeconfig",
+  env: "PEERPODS_KUBECONFIG",
+  kind: "string",
+  help: "kubeconfig file of the cluster; unset: the service account of the pod that this runs in",
+  validate: absolutePath,
+};
+
 /** The log level option alone, for commands with few others. */
 export const PROCESS_OPTIONS: OptionGroup = { title: "Process", options: [LOG_LEVEL] };

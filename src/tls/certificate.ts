@@ -53,6 +53,8 @@ export interface CertificateTemplate {
   readonly subject: Subject;
   readonly usage: "serverAuth" | "clientAuth";
   readonly authority: boolean;
+  /** DNS names beside the subject's. */
+  readonly dnsNames?: readonly string[];
   /** Milliseconds since the epoch; whole seconds count. */
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -96,9 +98,13 @@ function extensions(template: CertificateTemplate): Buffer[] {
     const id = contextPrimitive(KEY_IDENTIFIER, keyId(issuer.keys));
     list.push(extension(Oid.AuthorityKeyId, false, sequence(id)));
   }
-  if (subject.serverName !== undefined) {
-    const name = contextPrimitive(DNS_NAME, Buffer.from(subject.serverName, "ascii"));
-    list.push(extension(Oid.SubjectAltName, false, sequence(name)));
+  const names = [
+    ...(subject.serverName === undefined ? [] : [subject.serverName]),
+    ...(template.dnsNames ?? []),
+  ];
+  if (names.length > 0) {
+    const encoded = names.map((name) => contextPrimitive(DNS_NAME, Buffer.from(name, "ascii")));
+    list.push(extension(Oid.SubjectAltName, false, sequence(...encoded)));
   }
   return list;
 }

@@ -1,4 +1,9 @@
-export { mutatePod, type Verdict } from "./mutate.ts";
+export {
+  type CertificateSource,
+  type ClusterCertificatesOptions,
+  clusterCertificates,
+  folderCertificates,
+} from "./certificates.ts";
 export {
   BAD_ANNOTATION_POLICIES,
   INIT_POLICIES,
@@ -7,4 +12,4 @@ export {
   type WebhookPolicy,
 } from "./policy.ts";
 export { parseQuantity } from "./quantity.ts";
-export { answerReview } from "./review.ts";
+export { WebhookServer, type WebhookServerOptions } from "./server.ts";
