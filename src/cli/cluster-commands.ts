@@ -3,6 +3,7 @@ import { type OptionSpec, PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
 import type { Command } from "./command.ts";
 import { flatten, refuseIfAny, type Surroundings } from "./config.ts";
+import { CONTROLLER_OPTIONS, readControllerConfig } from "./controller-options.ts";
 import type { CommandSummary } from "./help.ts";
 import { KUBERNETES } from "./kubernetes-options.ts";
 import { notNegativeDuration, oneOf } from "./option-checks.ts";
@@ -30,6 +31,19 @@ const CLUSTER_ID: OptionSpec = {
 };
 
 const COMMANDS: Readonly<Record<string, ClusterCommand>> = {
+  controller: {
+    summary:
+      "The PeerPod controller: deletes VMs whose node or pod is gone, for the whole cluster; `controller PROVIDER`, PROVIDER as in CLOUD_PROVIDER.",
+    options: flatten(CONTROLLER_OPTIONS),
+    async run(module, groups, surroundings) {
+      const options = readOptions(flatten(groups), surroundings);
+      refuseIfAny(options.problems);
+      const config = readControllerConfig(options, surroundings.env);
+      const { runController } = await import("./controller-command.ts");
+      const about = { programVersion: await programVersion(), stop: stopSignal() };
+      return await runController(config, module, about);
+    },
+  },
   destroy: {
     summary:
       "Deletes all VMs of a cluster, on purpose: `destroy PROVIDER -cluster ID`, PROVIDER as in CLOUD_PROVIDER.",

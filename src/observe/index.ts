@@ -4,4 +4,5 @@ export {
   type OwnerSources,
   type ProxyState,
 } from "./adaptor-metrics.ts";
+export { ControllerMetrics, type ControllerMetricsDeps } from "./controller-metrics.ts";
 export { METRICS_CONTENT_TYPE, type MetricsAddress, MetricsServer } from "./metrics-server.ts";

@@ -2,12 +2,16 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ADAPTOR_SPECS } from "./adaptor-specs.ts";
+import { CONTROLLER_SPECS } from "./controller-specs.ts";
 import type { MetricSpec } from "./specs.ts";
 
 const path = join(import.meta.dirname, "../../docs/metrics.md");
 
 /** One table for each registry, between its marks in docs/metrics.md. */
-const TABLES: Readonly<Record<string, readonly MetricSpec[]>> = { adaptor: ADAPTOR_SPECS };
+const TABLES: Readonly<Record<string, readonly MetricSpec[]>> = {
+  adaptor: ADAPTOR_SPECS,
+  controller: CONTROLLER_SPECS,
+};
 
 function table(specs: readonly MetricSpec[]): string {
   const rows = specs.map(({ name, kind, labels, help }) => {

@@ -21,8 +21,8 @@ export const RIGHTS: Readonly<Record<string, readonly string[]>> = {
   "peerpod-controller": [
     "*: get namespaces/kube-system",
     "*: get,list pods",
-    "*: list,watch nodes",
-    "*: list,watch,patch,delete peerpods.confidentialcontainers.org",
+    "*: get,list,watch nodes",
+    "*: get,list,watch,patch,delete peerpods.confidentialcontainers.org",
     `${NAMESPACE}: create leases.coordination.k8s.io`,
     `${NAMESPACE}: delete pods`,
     `${NAMESPACE}: get daemonsets.apps/peerpods-shim-proxy`,

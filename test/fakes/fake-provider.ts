@@ -97,7 +97,7 @@ export class FakeProvider implements Provider {
 
   async get(ref: VmRef): Promise<Vm | undefined> {
     this.#begin("get", ref.name);
-    return this.vms.get(ref.name);
+    return this.#find(ref);
   }
 
   async updateUserData(ref: VmRef, userData: Secret): Promise<void> {
@@ -106,10 +106,15 @@ export class FakeProvider implements Provider {
     this.userData.set(ref.name, userData.reveal());
   }
 
+  #find(ref: VmRef): Vm | undefined {
+    return [...this.vms.values()].find((vm) => vm.id === ref.id) ?? this.vms.get(ref.name);
+  }
+
   async delete(ref: VmRef, signal: AbortSignal): Promise<void> {
     this.#begin("delete", ref.name);
     await this.#pass("delete", signal);
-    this.vms.delete(ref.name);
+    const vm = this.#find(ref);
+    if (vm !== undefined) this.vms.delete(vm.name);
   }
 
   async list(filter: ListFilter): Promise<readonly Vm[]> {
