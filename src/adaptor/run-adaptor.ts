@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
-import { withSizing } from "../../providers/selection/index.ts";
 import {
   createLog,
   LiveValue,
@@ -14,10 +13,10 @@ import { openAdminSide } from "./admin-side.ts";
 import { chooseNetworking } from "./choose-networking.ts";
 import type { AdaptorConfig } from "./config.ts";
 import type { PointHook } from "./crash-points.ts";
-import { LiveProvider } from "./live-provider.ts";
+import { LiveSettings } from "./live-settings.ts";
+import { logLevelRoutes } from "./log-level-routes.ts";
 import { waitForLock, watchLock } from "./owner-lock.ts";
-import { checkPool } from "./pool-check.ts";
-import { sandboxConfigOf } from "./sandbox-config.ts";
+import { systemdNotifier } from "./systemd.ts";
 import { runTerm } from "./term.ts";
 
 /** What one run of the adaptor is given beside its settings. */
@@ -36,7 +35,8 @@ export async function runAdaptor(
   surroundings: AdaptorSurroundings,
 ): Promise<number> {
   const { stop, programVersion, points } = surroundings;
-  const log = createLog(config.logLevel, "adaptor");
+  const logLevel = new LiveValue(config.logLevel);
+  const log = createLog(logLevel, "adaptor");
   const clock = systemClock;
   for (const warning of config.warnings) log.warn(warning);
   const podsDirExisted = existsSync(config.paths.podsDir);
@@ -45,31 +45,23 @@ export async function runAdaptor(
   const admin = opened.adopt(await openAdminSide(config, { clock, log, programVersion }), (side) =>
     side.server.close(),
   );
-  const sandboxConfig = new LiveValue(sandboxConfigOf(config));
+  admin.routes.push(...logLevelRoutes(logLevel, log));
   const networking = chooseNetworking(config, log, points);
-  const first = withSizing(
-    await module.create(
-      {
-        clock,
-        exec: systemExec,
-        log: log.child({ provider: module.name }),
-        owner: sandboxConfig.current().owner,
-        onCall: admin.metrics.onCall,
-      },
-      config.providerOptions,
-    ),
-    config.podVm.sizing,
-  );
-  const { provider } = opened.adopt(new LiveProvider(first, log), (live) => live.close());
-  checkPool(config, provider);
+  const live = { clock, exec: systemExec, log, logLevel, onCall: admin.metrics.onCall };
+  const settings = opened.adopt(await LiveSettings.open(config, module, live), (open) => open.close());
   if (config.verifyCloudConfig) {
     admin.state.starting("asking the cloud whether the configuration is right");
-    if (!(await verifies(provider, log, stop))) return 1;
+    if (!(await verifies(settings.provider, log, stop))) return 1;
   }
   makeFolder("PEERPODS_STATE_DIR", config.paths.stateDir);
   makeFolder("PODS_DIR", config.paths.podsDir);
   const bootId = readBootId(config.paths.bootIdFile);
-  const lock = await waitForLock(config, { clock, log, onWait: () => admin.state.standingBy() }, stop);
+  const systemd = systemdNotifier({ clock, exec: systemExec, log }, config.node.notifySocket, stop);
+  const onWait = (): void => {
+    admin.state.standingBy();
+    systemd.ready();
+  };
+  const lock = await waitForLock(config, { clock, log, onWait }, stop);
   if (lock === undefined) return 0;
   admin.server.takePath();
   const node = { bootId, podsDirExisted };
@@ -77,8 +69,8 @@ export async function runAdaptor(
   const ended = AbortSignal.any([stop, lost.signal]);
   await runTerm({
     config,
-    sandboxConfig,
-    provider,
+    sandboxConfig: settings.sandboxConfig,
+    provider: settings.provider,
     networking,
     clock,
     log,
@@ -89,6 +81,7 @@ export async function runAdaptor(
     state: admin.state,
     onNotice: admin.notices.tell,
     metrics: admin.metrics,
+    onServing: () => systemd.ready(),
   });
   lost.cancel();
   lock.release();

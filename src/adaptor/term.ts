@@ -53,6 +53,8 @@ export interface Term {
   readonly state: AdaptorState;
   readonly onNotice: NoticeSink;
   readonly metrics: AdaptorMetrics;
+  /** The control plane has recovered, and answers for the first time. */
+  readonly onServing: () => void;
 }
 
 /** From the lock to the orderly end. */
@@ -98,6 +100,8 @@ export async function runTerm(term: Term): Promise<void> {
   opened.defer(measureTerm(term, { epoch, journal, session }));
   term.state.owns({ epoch, state: () => control.state });
   control.begin();
+  // What keeps it from serving is logged where it happens.
+  void control.ready(term.stop).then(term.onServing, () => undefined);
   log.info("this control plane owns the node", { epoch, node: term.sandboxConfig.current().owner.nodeName });
   // Else it would be written at an orderly end only, and a node's processes seldom have one.
   flushCompileCache();

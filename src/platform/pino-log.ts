@@ -1,29 +1,42 @@
 import { pino } from "pino";
-import type { Log } from "./log.ts";
+import type { Live } from "./live.ts";
+import type { Log, LogFields } from "./log.ts";
 
+/** From most to least. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-const wrap = (logger: pino.Logger): Log => ({
-  error: (message, fields) => logger.error(fields ?? {}, message),
-  warn: (message, fields) => logger.warn(fields ?? {}, message),
-  info: (message, fields) => logger.info(fields ?? {}, message),
-  debug: (message, fields) => logger.debug(fields ?? {}, message),
-  child: (fields) => wrap(logger.child(fields)),
-});
+/** The level is asked for at each line: pino's children would keep the one that they were made with. */
+function wrap(logger: pino.Logger, level: Live<LogLevel>): Log {
+  const at = (line: LogLevel) => {
+    return (message: string, fields?: LogFields): void => {
+      if (LOG_LEVELS.indexOf(line) >= LOG_LEVELS.indexOf(level.current()))
+        logger[line](fields ?? {}, message);
+    };
+  };
+  return {
+    error: at("error"),
+    warn: at("warn"),
+    info: at("info"),
+    debug: at("debug"),
+    child: (fields) => wrap(logger.child(fields), level),
+  };
+}
 
-/** JSON lines on standard error, written at once so that nothing is lost at a crash. */
-export function createLog(level: LogLevel, component: string): Log {
+/** JSON lines on standard error, written at once so that nothing is lost at a crash. The level may change meanwhile. */
+export function createLog(level: LogLevel | Live<LogLevel>, component: string): Log {
   const destination = pino.destination({ fd: 2, sync: true });
+  const logger = pino(
+    {
+      level: LOG_LEVELS[0],
+      base: { component },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
   return wrap(
-    pino(
-      {
-        level,
-        base: { component },
-        timestamp: pino.stdTimeFunctions.isoTime,
-        formatters: { level: (label) => ({ level: label }) },
-      },
-      destination,
-    ),
+    logger,
+    typeof level === "string" ? { current: () => level, onChange: () => () => undefined } : level,
   );
 }
