@@ -1,23 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { findHelm, Helm, NAMESPACE } from "./helm.ts";
 import type { Grant } from "./manifests.ts";
-import { RIGHTS } from "./rights.ts";
+import { rightLines, rightsIn, VERBS } from "./rights.ts";
 
 const found = await findHelm();
 const suffix = "missing" in found ? ` (${found.missing})` : "";
 const helm = new Helm("path" in found ? found.path : "");
 
-const VERBS = ["create", "get", "list", "watch", "update", "patch", "delete"];
+const RIGHTS = rightsIn(NAMESPACE);
 
-function lines({ namespace, rule }: Grant): readonly string[] {
-  const verbs = rule.verbs.toSorted((a, b) => VERBS.indexOf(a) - VERBS.indexOf(b)).join(",");
-  const names = rule.resourceNames.length > 0 ? rule.resourceNames.map((name) => `/${name}`) : [""];
-  return rule.apiGroups.flatMap((group) =>
-    rule.resources.flatMap((resource) =>
-      names.map((name) => `${namespace || "*"}: ${verbs} ${resource}${group && `.${group}`}${name}`),
-    ),
-  );
-}
+const lines = ({ namespace, rule }: Grant): readonly string[] =>
+  rightLines({
+    namespace,
+    verbs: rule.verbs,
+    groups: rule.apiGroups,
+    resources: rule.resources,
+    names: rule.resourceNames,
+  });
 
 describe.skipIf("missing" in found)(`rights${suffix}`, () => {
   test("each component may do what the table says and nothing else", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../real/service.ts";
+import { chartCases } from "./chart-cases.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { clusterCases } from "./cluster-cases.ts";
 import { buildPrograms, CONTROL_PLANE } from "./programs.ts";
@@ -43,6 +44,7 @@ describe.skipIf("missing" in built)(`with a real control plane${reason}`, () => 
   });
 
   clusterCases(cluster);
+  chartCases(cluster);
 
   test("nothing is left of a control plane whose process was killed", async () => {
     if ("missing" in built) return;
