@@ -15,6 +15,7 @@ import {
   type SandboxConfig,
   type SandboxDeps,
   type SandboxFiles,
+  withPodNames,
 } from "../sandbox/index.ts";
 import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import { issueVmIdentity } from "../tls/index.ts";
@@ -79,7 +80,7 @@ export async function runTerm(term: Term): Promise<void> {
   const deps: SandboxDeps = {
     ...(runtime && { runtime }),
     clock,
-    log,
+    log: withPodNames(log, journal),
     journal,
     provider: withPoints(term.provider, "provider", points),
     networking: term.networking,

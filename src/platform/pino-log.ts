@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import type { Live } from "./live.ts";
 import type { Log, LogFields } from "./log.ts";
+import { logDestination } from "./log-destination.ts";
 
 /** From most to least. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -23,9 +24,9 @@ function wrap(logger: pino.Logger, level: Live<LogLevel>): Log {
   };
 }
 
-/** JSON lines on standard error, written at once so that nothing is lost at a crash. The level may change meanwhile. */
+/** Lines on standard error: JSON, or as a person reads them when it is a terminal. The level may change meanwhile. */
 export function createLog(level: LogLevel | Live<LogLevel>, component: string): Log {
-  const destination = pino.destination({ fd: 2, sync: true });
+  const destination = logDestination();
   const logger = pino(
     {
       level: LOG_LEVELS[0],

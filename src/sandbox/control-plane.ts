@@ -220,7 +220,7 @@ export class ControlPlane {
         notify(this.#deps, event);
         if (event.state === "lost")
           log.error("the link to a VM is given up; the pod ends", { ...fields, reason: event.reason });
-        else log.info(`link is ${event.state}`, { ...fields, reason: event.reason, breaks: event.breaks });
+        else this.#logLink(event);
         return;
       case "loss":
         notify(this.#deps, event);
@@ -231,6 +231,12 @@ export class ControlPlane {
         });
         return;
     }
+  }
+
+  /** A link's first dial and first success are steps of the start, which logs them. */
+  #logLink({ sandboxId, state, reason, breaks }: Extract<ShimProxyEvent, { kind: "link" }>): void {
+    const level = breaks === 0 ? "debug" : "info";
+    this.#deps.log[level](`link is ${state}`, { sandboxId, step: "link", reason, breaks });
   }
 
   /** The proxy tells of an owed stop once; a full disk must not lose it. */

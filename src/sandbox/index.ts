@@ -2,6 +2,7 @@ export type { SandboxConfig, TlsMode } from "./config.ts";
 export { ControlPlane, type ControlPlaneState, type NodeState } from "./control-plane.ts";
 export { SandboxManager } from "./manager.ts";
 export type { LifecycleNotice, LifecycleStep, PodRef } from "./notices.ts";
+export { withPodNames } from "./pod-log.ts";
 export { kernelNetworking, noNetworking } from "./pod-networking.ts";
 export { type PoolEntry, parsePool } from "./pool-kinds.ts";
 export type {

@@ -16,7 +16,7 @@ import { Removal } from "./removal.ts";
 import { checkSandboxId, isSameRequest, type PodRequest } from "./request.ts";
 import { Broadcast, SharedTask } from "./shared-task.ts";
 import { startSandbox } from "./start.ts";
-import { asStep, notify, podRef, requestedPod } from "./steps.ts";
+import { asStep, notify, podFields, podRef, requestedPod } from "./steps.ts";
 import { Timers } from "./timers.ts";
 import { VmDeleter } from "./vm-deleter.ts";
 import { WarmPool } from "./warm-pool.ts";
@@ -103,7 +103,8 @@ export class SandboxManager {
       return socket;
     } catch (error) {
       this.#shutdown.signal.throwIfAborted();
-      log.warn("CreateVM failed", { ...fields, step: "create", error: describeError(error) });
+      const durationMs = clock.monotonicMs() - startedMs;
+      log.warn("CreateVM failed", { ...fields, step: "create", durationMs, error: describeError(error) });
       if (journal.sandbox(id)?.phase === "creating" || journal.sandbox(id)?.phase === "created")
         this.#undoCreate(id);
       throw error;
@@ -277,7 +278,9 @@ export class SandboxManager {
       ...(record && { pod: podRef(record) }),
     };
     await asStep(this.#deps, subject, this.#shutdown.signal, () => this.#removal.all(id));
-    log.info("sandbox is gone", { sandboxId: id, step: "stop", durationMs: clock.monotonicMs() - startedMs });
+    const { step, vmName } = subject;
+    const fields = { sandboxId: id, ...podFields(subject.pod), vmName, step };
+    log.info("sandbox is gone", { ...fields, durationMs: clock.monotonicMs() - startedMs });
     this.#changes.notify();
   }
 

@@ -1,5 +1,6 @@
 import { describeError, type ErrorKind, isCaaError } from "../errors/index.ts";
 import type { SandboxRecord } from "../journal/index.ts";
+import type { Log, LogFields } from "../platform/index.ts";
 import type { LifecycleNotice, LifecycleStep, PodRef } from "./notices.ts";
 import type { SandboxDeps } from "./ports.ts";
 import type { PodRequest } from "./request.ts";
@@ -39,6 +40,7 @@ export async function asStep<T>(
   const durationMs = (): number => deps.clock.monotonicMs() - startedMs;
   try {
     const result = await work();
+    logPart(deps.log, subject, durationMs());
     notify(deps, { kind: "done", ...subject, durationMs: durationMs() });
     return result;
   } catch (error) {
@@ -47,6 +49,23 @@ export async function asStep<T>(
     throw error;
   }
 }
+
+/** The parts of calls; the calls themselves, and what fails, are logged by whoever decides what comes of it. */
+const PARTS: Partial<Readonly<Record<LifecycleStep, string>>> = {
+  "vm.create": "the VM has an address",
+  "tunnel.set-up": "the tunnel is set up",
+  link: "the VM's agent can be reached",
+  "tunnel.remove": "the tunnel is removed",
+};
+
+function logPart(log: Log, { step, pod, vmName }: StepSubject, durationMs: number): void {
+  const message = PARTS[step];
+  if (message !== undefined) log.info(message, { ...podFields(pod), vmName, step, durationMs });
+}
+
+/** How log lines name a pod. */
+export const podFields = (pod: PodRef | undefined): LogFields =>
+  pod === undefined ? {} : { sandboxId: pod.sandboxId, pod: `${pod.podNamespace}/${pod.podName}` };
 
 /** Kind and text of what was thrown; what is no error of ours is `internal`. */
 export function noticedError(error: unknown): { readonly kind: ErrorKind; readonly message: string } {

@@ -1,7 +1,7 @@
 import { describeError, isCaaError } from "../errors/index.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { SharedTask } from "./shared-task.ts";
-import { asStep, podRef, type StepSubject } from "./steps.ts";
+import { asStep, podFields, podRef, type StepSubject } from "./steps.ts";
 
 const FIRST_PAUSE_MS = 1000;
 
@@ -47,17 +47,20 @@ export class VmDeleter {
 
   async #untilGone(name: string, vmId: string | undefined): Promise<void> {
     const { clock, journal, log } = this.#deps;
+    const subject = this.#subject(name);
+    const about = { ...podFields(subject.pod), vmName: name, step: subject.step };
+    const startedMs = clock.monotonicMs();
     for (let attempt = 1; ; attempt++) {
       try {
-        await asStep(this.#deps, this.#subject(name), this.#shutdown, () => this.#attempt(name, vmId));
+        await asStep(this.#deps, subject, this.#shutdown, () => this.#attempt(name, vmId));
         journal.vmGone(name);
-        log.info("VM is gone", { vmName: name, step: "vm.delete", attempt });
+        log.info("VM is gone", { ...about, attempt, durationMs: clock.monotonicMs() - startedMs });
         this.#onGone();
         return;
       } catch (error) {
         this.#shutdown.throwIfAborted();
         const pauseMs = this.#pauseMs(attempt, error);
-        const fields = { vmName: name, step: "vm.delete", attempt, pauseMs, error: describeError(error) };
+        const fields = { ...about, attempt, pauseMs, error: describeError(error) };
         if (attempt >= ATTEMPTS_BEFORE_ERROR)
           log.error("VM cannot be deleted; it keeps its slot and is tried again", fields);
         else log.warn("VM could not be deleted and is tried again", fields);
@@ -69,9 +72,14 @@ export class VmDeleter {
 
   #subject(vmName: string): StepSubject {
     const { journal } = this.#deps;
-    const owner = journal.vms().find((vm) => vm.name === vmName)?.sandboxId;
-    const record = owner === undefined ? undefined : journal.sandbox(owner);
-    return { step: "vm.delete", vmName, ...(record && { pod: podRef(record) }) };
+    try {
+      const owner = journal.vms().find((vm) => vm.name === vmName)?.sandboxId;
+      const record = owner === undefined ? undefined : journal.sandbox(owner);
+      return { step: "vm.delete", vmName, ...(record && { pod: podRef(record) }) };
+    } catch {
+      // A journal that cannot be read must not end the deleting: then it is not known whose VM it was.
+      return { step: "vm.delete", vmName };
+    }
   }
 
   async #attempt(name: string, vmId: string | undefined): Promise<void> {

@@ -1,4 +1,8 @@
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
+import { type Child, ROOT } from "../node/child.ts";
+import { isRoot } from "../node/namespaces.ts";
 import { deployedExpressions } from "../observe/deployed.ts";
 import { readExpression } from "../observe/promql.ts";
 import { missingIn, readSamples, type Sample } from "../observe/samples.ts";
@@ -127,5 +131,49 @@ const LIFE: Case = {
   },
 };
 
+/** The log lines of a process, parsed; a line that is no JSON fails the case. */
+function linesOf(child: Child): Readonly<Record<string, unknown>>[] {
+  return child
+    .log()
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const value: unknown = JSON.parse(line);
+      must(typeof value === "object" && value !== null, `a log line is no object: ${line}`);
+      return Object.fromEntries(Object.entries(value));
+    });
+}
+
+/** What the adaptor says, in order, of a pod's life without trouble. */
+const STEPS = ["create", "vm.create", "tunnel.set-up", "link", "start", "tunnel.remove", "vm.delete", "stop"];
+
+const LOGS: Case = {
+  name: "the log has a line for each step of a pod's life, with sandbox, pod, VM and time taken",
+  stage: {},
+  async run(stage) {
+    const control = stage.control(["-log-level=info"]);
+    const running = await stage.runPod();
+    const name = `resilience/${running.pod.pod.name}`;
+    await stage.endPod(running);
+    const own = linesOf(control).filter(({ sandboxId }) => sandboxId === running.pod.id);
+    const steps = own.map(({ step }) => String(step));
+    const expected = STEPS.filter((step) => isRoot || !step.startsWith("tunnel"));
+    const missing = expected.filter((step) => !steps.includes(step));
+    must(missing.length === 0, `no line for ${missing.join(", ")} in ${JSON.stringify(own, null, 1)}`);
+    for (const line of own) {
+      must(line["pod"] === name, `a line does not name the pod: ${JSON.stringify(line)}`);
+      must(
+        String(line["vmName"]).startsWith("podvm-"),
+        `a line does not name the VM: ${JSON.stringify(line)}`,
+      );
+      must(typeof line["durationMs"] === "number", `a line tells no time: ${JSON.stringify(line)}`);
+    }
+    const documented = readFileSync(join(ROOT, "docs/logs.md"), "utf8");
+    const keys = new Set([...linesOf(control), ...linesOf(stage.proxy)].flatMap((line) => Object.keys(line)));
+    const secret = [...keys].filter((key) => !documented.includes(`\`${key}\``));
+    must(secret.length === 0, `docs/logs.md does not tell of ${secret.join(", ")}`);
+  },
+};
+
 /** What people see of it, tried with real processes. */
-export const OBSERVE_CASES: readonly Case[] = [LIFE, DEPLOYED];
+export const OBSERVE_CASES: readonly Case[] = [LIFE, LOGS, DEPLOYED];
