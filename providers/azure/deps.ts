@@ -2,7 +2,7 @@ import type { Disk, VirtualMachine } from "@azure/arm-compute";
 import type { NetworkInterface, PublicIPAddress } from "@azure/arm-network";
 import { CaaError, invalidRequest } from "../../src/errors/index.ts";
 import type { Clock, Log } from "../../src/platform/index.ts";
-import type { VmRef } from "../contract.ts";
+import type { OwnerIdentity, VmRef } from "../contract.ts";
 import { FreshList, SharedPoll } from "../retry/index.ts";
 import { type AzureClients, parseArmId, sameArm, toCaaError } from "./arm/index.ts";
 import type { AzureConfig } from "./config.ts";
@@ -19,8 +19,8 @@ export interface AzureDeps {
   readonly placements: Placements;
   readonly groups: ResourceGroups;
   readonly sshPublicKey: () => Promise<string>;
-  /** Empty when unknown. */
-  readonly clusterId: string;
+  /** Its cluster may become known later: read it at each use. */
+  readonly owner: OwnerIdentity;
   /** Names of VMs whose create call ended without an answer: it may still arrive. */
   readonly uncertain: Set<string>;
 }

@@ -60,7 +60,7 @@ export async function listCompanions(
 /** The VM that a companion was made for: by its tag, or for those that Azure does not tag by the exact name of its disk. */
 export function companionOf(deps: AzureDeps, companion: Companion, vmName: string): boolean {
   const cluster = companion.tags[OwnerTag.Cluster];
-  const ours = deps.clusterId;
+  const ours = deps.owner.clusterId;
   if (cluster !== undefined && ours !== "" && cluster !== ours) return false;
   if (companion.attachedTo !== "" && !sameArm(companion.attachedTo, vmName)) return false;
   const tagged = companion.tags[VM_TAG];

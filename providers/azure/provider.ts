@@ -40,7 +40,7 @@ export async function createAzureProvider(
     placements: new Placements(config, sizes, { clock, log }),
     groups: new ResourceGroups(clients, clock),
     sshPublicKey: publicKeySource(config, overrides.sshPublicKey),
-    clusterId: context.owner.clusterId,
+    owner: context.owner,
     uncertain: new Set(),
   };
   return {

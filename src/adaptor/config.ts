@@ -13,6 +13,8 @@ export interface NodeConfig {
   readonly name: string;
   /** "": not known. */
   readonly podUid: string;
+  /** "": not known. */
+  readonly podName: string;
   /** Of this pod, where the service account's file does not tell it. */
   readonly podNamespace: string;
   readonly runtimeClassName: string;
@@ -21,6 +23,18 @@ export interface NodeConfig {
   readonly probePort: number;
   /** "": not under systemd. */
   readonly notifySocket: string;
+}
+
+/** How the node's capacity of pod VMs becomes known to the scheduler. */
+export type NodeResourceMode = "status" | "off";
+
+/** The cluster that this node is of. */
+export interface ClusterConfig {
+  /** "": as a pod of it. */
+  readonly kubeconfigFile: string;
+  /** What the kubelet tells pods of the API server's address. */
+  readonly serviceEnv: Readonly<Record<"KUBERNETES_SERVICE_HOST" | "KUBERNETES_SERVICE_PORT", string>>;
+  readonly nodeResource: NodeResourceMode;
 }
 
 /** Absolute paths. */
@@ -110,6 +124,8 @@ export interface AdaptorConfig {
   readonly providerOptions: OptionReader;
   readonly logLevel: LogLevel;
   readonly node: NodeConfig;
+  /** Undefined: not in Kubernetes, or its API server cannot be found. */
+  readonly cluster: ClusterConfig | undefined;
   readonly paths: PathsConfig;
   readonly shimProxy: ShimProxyMode;
   readonly podVm: PodVmConfig;

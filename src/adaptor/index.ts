@@ -1,6 +1,7 @@
 export type {
   AdaptorConfig,
   CleaningConfig,
+  ClusterConfig,
   CustomTlsFiles,
   LimitsConfig,
   NetworkConfig,

@@ -1,8 +1,8 @@
 import type { Provider, ProviderContext, ProviderModule } from "../../providers/contract.ts";
 import { withSizing } from "../../providers/selection/index.ts";
-import { type Clock, type Exec, type Live, LiveValue, type Log, type LogLevel } from "../platform/index.ts";
-import type { SandboxConfig } from "../sandbox/index.ts";
+import { type Clock, type Exec, LiveValue, type Log, type LogLevel } from "../platform/index.ts";
 import type { AdaptorConfig } from "./config.ts";
+import { EffectiveConfig } from "./effective-config.ts";
 import { LiveProvider } from "./live-provider.ts";
 import { checkPool } from "./pool-check.ts";
 import { sandboxConfigOf } from "./sandbox-config.ts";
@@ -18,14 +18,14 @@ export interface LiveSettingsDeps {
 
 /** What is made from the configuration and can be made anew from another one while the process runs. */
 export class LiveSettings {
-  readonly #sandboxConfig: LiveValue<SandboxConfig>;
+  readonly #sandboxConfig: EffectiveConfig;
   readonly #provider: LiveProvider;
 
   private constructor(
     deps: LiveSettingsDeps,
-    first: { readonly sandboxConfig: SandboxConfig; readonly provider: Provider },
+    first: { readonly sandboxConfig: EffectiveConfig; readonly provider: Provider },
   ) {
-    this.#sandboxConfig = new LiveValue(first.sandboxConfig);
+    this.#sandboxConfig = first.sandboxConfig;
     this.#provider = new LiveProvider(first.provider, deps.log);
   }
 
@@ -35,12 +35,12 @@ export class LiveSettings {
     module: ProviderModule,
     deps: LiveSettingsDeps,
   ): Promise<LiveSettings> {
-    const sandboxConfig = sandboxConfigOf(config);
+    const sandboxConfig = new EffectiveConfig(new LiveValue(sandboxConfigOf(config)));
     const provider = await makeProvider(config, module, { ...deps, owner: sandboxConfig.owner });
     return new LiveSettings(deps, { sandboxConfig, provider });
   }
 
-  get sandboxConfig(): Live<SandboxConfig> {
+  get sandboxConfig(): EffectiveConfig {
     return this.#sandboxConfig;
   }
 

@@ -11,6 +11,7 @@ import {
 } from "../platform/index.ts";
 import { openAdminSide } from "./admin-side.ts";
 import { chooseNetworking } from "./choose-networking.ts";
+import type { ClusterSide, ClusterSideDeps } from "./cluster-side.ts";
 import type { AdaptorConfig } from "./config.ts";
 import type { PointHook } from "./crash-points.ts";
 import { LiveSettings } from "./live-settings.ts";
@@ -49,6 +50,14 @@ export async function runAdaptor(
   const networking = chooseNetworking(config, log, points);
   const live = { clock, exec: systemExec, log, logLevel, onCall: admin.metrics.onCall };
   const settings = opened.adopt(await LiveSettings.open(config, module, live), (open) => open.close());
+  const cluster = await openCluster(config, {
+    clock,
+    log,
+    programVersion,
+    effective: settings.sandboxConfig,
+  });
+  opened.defer(async () => await cluster?.close());
+  if (cluster !== undefined) admin.notices.add(cluster.onNotice);
   if (config.verifyCloudConfig) {
     admin.state.starting("asking the cloud whether the configuration is right");
     if (!(await verifies(settings.provider, log, stop))) return 1;
@@ -71,6 +80,7 @@ export async function runAdaptor(
     config,
     sandboxConfig: settings.sandboxConfig,
     provider: settings.provider,
+    cluster,
     networking,
     clock,
     log,
@@ -85,7 +95,15 @@ export async function runAdaptor(
   });
   lost.cancel();
   lock.release();
+  if (!lost.signal.aborted) await cluster?.withdraw();
   return lost.signal.aborted ? 1 : 0;
+}
+
+/** Loaded only in a cluster: outside it there is nothing to load it for. */
+async function openCluster(config: AdaptorConfig, deps: ClusterSideDeps): Promise<ClusterSide | undefined> {
+  if (config.cluster === undefined) return undefined;
+  const { ClusterSide } = await import("./cluster-side.ts");
+  return await ClusterSide.open(config, config.cluster, deps);
 }
 
 async function verifies(provider: Provider, log: Log, stop: AbortSignal): Promise<boolean> {

@@ -20,6 +20,7 @@ import {
 import type { ShimProxyControl } from "../shim-proxy/index.ts";
 import { issueVmIdentity } from "../tls/index.ts";
 import type { AdaptorState } from "./adaptor-state.ts";
+import type { ClusterSide } from "./cluster-side.ts";
 import type { AdaptorConfig } from "./config.ts";
 import { type PointHook, withPoints } from "./crash-points.ts";
 import { DIRECT_VOLUMES_DIR, directVolumes } from "./direct-volumes.ts";
@@ -56,6 +57,8 @@ export interface Term {
   readonly metrics: AdaptorMetrics;
   /** The control plane has recovered, and answers for the first time. */
   readonly onServing: () => void;
+  /** Undefined: not in Kubernetes. */
+  readonly cluster: ClusterSide | undefined;
 }
 
 /** From the lock to the orderly end. */
@@ -79,6 +82,7 @@ export async function runTerm(term: Term): Promise<void> {
   const runtime = opened.use(runtimeOf(config, clock));
   const deps: SandboxDeps = {
     ...(runtime && { runtime }),
+    ...(term.cluster && { pullSecrets: term.cluster.pullSecrets }),
     clock,
     log: withPodNames(log, journal),
     journal,
@@ -99,6 +103,8 @@ export async function runTerm(term: Term): Promise<void> {
     open.close(),
   );
   opened.defer(measureTerm(term, { epoch, journal, session }));
+  const leaveCluster = await term.cluster?.begin({ journal, provider: deps.provider }, term.stop);
+  if (leaveCluster !== undefined) opened.defer(leaveCluster);
   term.state.owns({ epoch, state: () => control.state });
   control.begin();
   // What keeps it from serving is logged where it happens.
@@ -120,7 +126,8 @@ function runtimeOf(config: AdaptorConfig, clock: Clock): ContainerRuntime | unde
 function reaperOf(config: AdaptorConfig, log: Log): ReaperOptions | undefined {
   const { cleaning } = config;
   if (cleaning.reaper === "off") return undefined;
-  if (config.node.clusterId === "" || cleaning.criEndpoint === "") {
+  const isIdentified = config.node.clusterId !== "" || config.cluster !== undefined;
+  if (!isIdentified || cleaning.criEndpoint === "") {
     log.warn("VMs that nobody owns are not looked for: that needs CLUSTER_ID and CRI_RUNTIME_ENDPOINT");
     return undefined;
   }

@@ -8,6 +8,7 @@ import type { CommandSummary } from "./help.ts";
 import { KUBERNETES } from "./kubernetes-options.ts";
 import { notNegativeDuration, oneOf } from "./option-checks.ts";
 import { readOptions } from "./options.ts";
+import { KUBECONFIG } from "./shared-options.ts";
 import { stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
 
@@ -86,12 +87,7 @@ const COMMANDS: Readonly<Record<string, ClusterCommand>> = {
       CLUSTER_ID,
       commonOption("pod-namespace"),
       commonOption("runtimeclass-name"),
-      {
-        flag: "kubeconfig",
-        env: "PEERPODS_KUBECONFIG",
-        kind: "string",
-        help: "file that says how to reach the cluster; unset: as a pod of it",
-      },
+      KUBECONFIG,
       {
         flag: "adaptor-limit",
         kind: "duration",

@@ -29,12 +29,14 @@ test("without any setting the Go adaptor's defaults hold", () => {
       inKubernetes: false,
       name: "box",
       podUid: "",
+      podName: "",
       podNamespace: "confidential-containers-system",
       runtimeClassName: "kata-remote",
       clusterId: "",
       probePort: 8000,
       notifySocket: "",
     },
+    cluster: undefined,
     paths: {
       hypervisorSocket: "/run/peerpod/hypervisor.sock",
       podsDir: "/run/peerpod/pods",
@@ -117,6 +119,9 @@ test("every variable of peer-pods-cm reaches its place", () => {
     TLS_CIPHER_SUITES: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     NODE_NAME: "n1",
     POD_UID: "u",
+    POD_NAME: "p",
+    PEERPODS_KUBECONFIG: "/k",
+    PEERPODS_NODE_RESOURCE: "off",
     POD_NAMESPACE: "ns",
     RUNTIMECLASS_NAME: "rc",
     CLUSTER_ID: "c1",
@@ -155,12 +160,26 @@ test("every variable of peer-pods-cm reaches its place", () => {
     inKubernetes: true,
     name: "n1",
     podUid: "u",
+    podName: "p",
     podNamespace: "ns",
     runtimeClassName: "rc",
     clusterId: "c1",
     probePort: 8001,
     notifySocket: "@n",
   });
+  expect(read.cluster).toEqual({
+    kubeconfigFile: "/k",
+    serviceEnv: { KUBERNETES_SERVICE_HOST: "", KUBERNETES_SERVICE_PORT: "" },
+    nodeResource: "off",
+  });
+});
+
+test("in a pod the kubelet's variables lead to the API server; a node without a way there says what it lacks", () => {
+  const env = { NODE_NAME: "n", KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" };
+  expect(config(env).cluster).toMatchObject({ kubeconfigFile: "", nodeResource: "status" });
+  const { cluster, warnings } = config({ NODE_NAME: "n" });
+  expect(cluster).toBeUndefined();
+  expect(warnings).toEqual([expect.stringContaining("PEERPODS_KUBECONFIG")]);
 });
 
 test("flags without a variable are read in Go's syntax", () => {

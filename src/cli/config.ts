@@ -4,6 +4,7 @@ import { parseSizingPolicy } from "../../providers/selection/index.ts";
 import type {
   AdaptorConfig,
   CleaningConfig,
+  ClusterConfig,
   CustomTlsFiles,
   LimitsConfig,
   NetworkConfig,
@@ -79,6 +80,7 @@ export function readAdaptorConfig(
     providerOptions: options,
     logLevel: logLevel(options),
     node: readNode(options, surroundings.hostname),
+    cluster: readCluster(options, surroundings, notes.warnings),
     paths: readPaths(options),
     shimProxy: shimProxyMode(options.string("shim-proxy")),
     podVm: {
@@ -199,11 +201,36 @@ function readNode(options: OptionResult, hostname: string): NodeConfig {
     inKubernetes: nodeName !== "",
     name: nodeName === "" ? hostname : nodeName,
     podUid: options.string("pod-uid"),
+    podName: options.string("pod-name"),
     podNamespace: options.string("pod-namespace"),
     runtimeClassName: options.string("runtimeclass-name"),
     clusterId: options.string("peerpods-cluster-id"),
     probePort: Number(options.string("probe-port")),
     notifySocket: options.string("notify-socket"),
+  };
+}
+
+function readCluster(
+  options: OptionResult,
+  { env }: OptionSources,
+  warnings: string[],
+): ClusterConfig | undefined {
+  if (options.string("node-name") === "") return undefined;
+  const kubeconfigFile = options.string("kubeconfig");
+  const serviceEnv = {
+    KUBERNETES_SERVICE_HOST: env["KUBERNETES_SERVICE_HOST"] ?? "",
+    KUBERNETES_SERVICE_PORT: env["KUBERNETES_SERVICE_PORT"] ?? "",
+  };
+  if (kubeconfigFile === "" && serviceEnv.KUBERNETES_SERVICE_HOST === "") {
+    warnings.push(
+      "NODE_NAME is set, but there is no way to the API server: outside a pod PEERPODS_KUBECONFIG names a file. There is no capacity, PeerPod, pull secret or Event",
+    );
+    return undefined;
+  }
+  return {
+    kubeconfigFile,
+    serviceEnv,
+    nodeResource: options.string("node-resource") === "off" ? "off" : "status",
   };
 }
 

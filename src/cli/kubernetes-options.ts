@@ -1,5 +1,5 @@
-import { port } from "./option-checks.ts";
-import { LOG_LEVEL, type OptionGroup } from "./shared-options.ts";
+import { oneOf, port } from "./option-checks.ts";
+import { KUBECONFIG, LOG_LEVEL, type OptionGroup } from "./shared-options.ts";
 
 /** The cluster that the adaptor serves, and what is asked of its process. */
 export const KUBERNETES: OptionGroup = {
@@ -15,7 +15,22 @@ export const KUBERNETES: OptionGroup = {
       flag: "pod-uid",
       env: "POD_UID",
       kind: "string",
-      help: "UID of the adaptor's own pod: who advertises the capacity (not used yet)",
+      help: "UID of the adaptor's own pod: who advertises the node's capacity (annotation kata.peerpods.io/caa-owner)",
+    },
+    {
+      flag: "pod-name",
+      env: "POD_NAME",
+      kind: "string",
+      help: "name of the adaptor's own pod; with it the capacity stays when only the container is restarted",
+    },
+    KUBECONFIG,
+    {
+      flag: "node-resource",
+      env: "PEERPODS_NODE_RESOURCE",
+      kind: "string",
+      default: "status",
+      help: "how the scheduler learns how many pod VMs the node takes, as kata.peerpods.io/vm: status: in the Node's status; off",
+      validate: oneOf(["status", "off"]),
     },
     {
       flag: "pod-namespace",
@@ -35,7 +50,7 @@ export const KUBERNETES: OptionGroup = {
       flag: "peerpods-cluster-id",
       env: "CLUSTER_ID",
       kind: "string",
-      help: "identity of the cluster in the tags of its VMs, such as the UID of namespace kube-system; without it VMs are never found by tag, and the reaper is off",
+      help: "identity of the cluster in the tags of its VMs, unset: in Kubernetes the UID of namespace kube-system; without either VMs are never found by tag, and the reaper is off",
     },
     {
       flag: "probe-port",

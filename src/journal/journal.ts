@@ -71,8 +71,8 @@ export class Journal {
     return typeof value === "string" ? value : undefined;
   }
 
-  /** Remembers a fact of the node: the boot id, the shim-proxy's instance id. */
-  setMeta(key: "boot_id" | "proxy_instance", value: string): void {
+  /** Remembers a fact of the node: the boot id, the shim-proxy's instance id, the identity of its cluster. */
+  setMeta(key: "boot_id" | "proxy_instance" | "cluster_id", value: string): void {
     this.#store.write(`set-${key.replace("_", "-")}`, () => this.#setMeta(key, value));
   }
 

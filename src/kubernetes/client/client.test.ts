@@ -1,6 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   type ApiAnswer,
@@ -181,40 +179,22 @@ test("an answer that is not what was asked for is refused without its content", 
 });
 
 test("a kubeconfig file gives address, certificates and token", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "kubeconfig-"));
-  try {
-    const { host, port, serviceAccountDir } = server.access;
-    const ca = await readFile(join(serviceAccountDir, "ca.crt"));
-    const file = join(folder, "config");
-    await writeFile(
-      file,
-      JSON.stringify({
-        clusters: [
-          {
-            name: "c",
-            cluster: {
-              server: `https://${host}:${port}/`,
-              "certificate-authority-data": ca.toString("base64"),
-            },
-          },
-        ],
-        users: [{ name: "u", user: { token: "first-token" } }],
-        contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
-        "current-context": "x",
-      }),
-    );
-    api.put("nodes", { metadata: { name: "n" } });
-    using other = await ClusterClient.open(deps, { kind: "kubeconfig", file });
-    expect((await other.get(NODES, { name: "n" }, never)).metadata.name).toBe("n");
-    await other.get(NODES, { name: "n" }, never);
-    expect(server.connections()).toBe(1);
-    await writeFile(file, "clusters: []");
-    expect((await failureOf(ClusterClient.open(deps, { kind: "kubeconfig", file }))).kind).toBe(
-      "invalid-config",
-    );
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  api.put("nodes", { metadata: { name: "n" } });
+  using other = await ClusterClient.open(deps, { kind: "kubeconfig", file: server.kubeconfigFile });
+  expect((await other.get(NODES, { name: "n" }, never)).metadata.name).toBe("n");
+  await other.get(NODES, { name: "n" }, never);
+  expect(server.connections()).toBe(1);
+});
+
+test("a kubeconfig without a cluster is refused by name", async () => {
+  await writeFile(server.kubeconfigFile, "clusters: []");
+  const error = await failureOf(
+    ClusterClient.open(deps, { kind: "kubeconfig", file: server.kubeconfigFile }),
+  );
+  expect(error).toMatchObject({
+    kind: "invalid-config",
+    message: expect.stringContaining(server.kubeconfigFile),
+  });
 });
 
 test("the kubeconfig file goes before the pod's service account, and without either there is no cluster", () => {

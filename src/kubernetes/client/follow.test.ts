@@ -1,19 +1,12 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { eagerClock } from "../../../test/fakes/eager-clock.ts";
 import { FakeApi, type FakeApiServer, failure, serveFakeApi } from "../../../test/fakes/kubernetes/index.ts";
-import { type Clock, type Log, silentLog, systemClock } from "../../platform/index.ts";
+import { type Clock, type Log, silentLog } from "../../platform/index.ts";
 import { ClusterClient } from "./client.ts";
 import { type FollowHandler, follow } from "./follow.ts";
 import { type ApiObject, NODES, type Node, PEER_PODS, type Resource } from "./resources.ts";
 
-/** Pauses pass at once, so that only what sockets do takes time. */
-const eager: Clock = {
-  ...systemClock,
-  sleep: async (_ms, signal) => {
-    await new Promise((resolve) => setImmediate(resolve));
-    signal?.throwIfAborted();
-  },
-};
-const deps = { clock: eager, log: silentLog, userAgent: "test" };
+const deps = { clock: eagerClock, log: silentLog, userAgent: "test" };
 
 let api: FakeApi;
 let server: FakeApiServer;
@@ -65,7 +58,7 @@ class Seen<T extends { readonly metadata: { readonly name: string } }> implement
 
 function start<T extends ApiObject>(resource: Resource<T>, log: Log = silentLog): Seen<T> {
   const seen = new Seen<T>();
-  following = follow({ client, clock: eager, log }, { resource, query: {} }, seen, stop.signal);
+  following = follow({ client, clock: eagerClock, log }, { resource, query: {} }, seen, stop.signal);
   return seen;
 }
 
@@ -164,7 +157,7 @@ test("a handler that throws and an object that cannot be read end nothing", asyn
   const lines: string[] = [];
   const log: Log = { ...silentLog, warn: (text) => lines.push(text), error: (text) => lines.push(text) };
   client[Symbol.dispose]();
-  client = await ClusterClient.open({ clock: eager, log, userAgent: "test" }, server.access);
+  client = await ClusterClient.open({ clock: eagerClock, log, userAgent: "test" }, server.access);
   api.put("nodes", { metadata: { name: "odd", labels: { a: 1 } } });
   const seen = start(NODES, log);
   const put = seen.put.bind(seen);
@@ -188,12 +181,17 @@ test("ends when it is told to, whatever it is doing", async () => {
   await following;
   const before = new AbortController();
   before.abort();
-  await follow({ client, clock: eager, log: silentLog }, { resource: NODES, query: {} }, seen, before.signal);
+  await follow(
+    { client, clock: eagerClock, log: silentLog },
+    { resource: NODES, query: {} },
+    seen,
+    before.signal,
+  );
   await server.stop();
   const during = new AbortController();
   const failing = new Seen<Node>();
   const ended = follow(
-    { client, clock: eager, log: silentLog },
+    { client, clock: eagerClock, log: silentLog },
     { resource: NODES, query: {} },
     failing,
     during.signal,
@@ -207,9 +205,9 @@ test("the pauses grow while it fails, and take the server's word", async () => {
   const pauses: number[] = [];
   const sleep: Clock["sleep"] = (ms, signal) => {
     pauses.push(ms);
-    return eager.sleep(ms, signal);
+    return eagerClock.sleep(ms, signal);
   };
-  const clock: Clock = { ...eager, sleep };
+  const clock: Clock = { ...eagerClock, sleep };
   const down = failure(503, "ServiceUnavailable", "starting");
   api.fail({ times: 8, answer: down });
   api.fail({

@@ -1,18 +1,11 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { eagerClock } from "../../../test/fakes/eager-clock.ts";
 import { FakeApi, type FakeApiServer, failure, serveFakeApi } from "../../../test/fakes/kubernetes/index.ts";
-import { type Clock, type Log, silentLog, systemClock } from "../../platform/index.ts";
+import { type Log, silentLog } from "../../platform/index.ts";
 import { ClusterClient } from "../client/index.ts";
 import { type CapacityOptions, NodeCapacity } from "./capacity.ts";
 import { limitOf, OWNER_ANNOTATION, planCapacity, VM_RESOURCE } from "./capacity-plan.ts";
 
-/** Pauses pass at once. */
-const eager: Clock = {
-  ...systemClock,
-  sleep: async (_ms, signal) => {
-    await new Promise((resolve) => setImmediate(resolve));
-    signal?.throwIfAborted();
-  },
-};
 const never = new AbortController().signal;
 
 let api: FakeApi;
@@ -24,7 +17,7 @@ const running: Promise<void>[] = [];
 beforeEach(async () => {
   api = new FakeApi();
   server = await serveFakeApi(api);
-  client = await ClusterClient.open({ clock: eager, log: silentLog, userAgent: "test" }, server.access);
+  client = await ClusterClient.open({ clock: eagerClock, log: silentLog, userAgent: "test" }, server.access);
   api.put("nodes", { metadata: { name: "n" }, status: { capacity: { cpu: "2" } } });
 });
 
@@ -38,7 +31,7 @@ afterEach(async () => {
 function start(uid: string, options: Partial<CapacityOptions> = {}, log: Log = silentLog) {
   const abort = new AbortController();
   const capacity = new NodeCapacity(
-    { client, clock: eager, log },
+    { client, clock: eagerClock, log },
     {
       nodeName: "n",
       pod: { uid, namespace: "own", name: "" },
@@ -182,7 +175,7 @@ test("one that never owned the node takes nothing away", async () => {
   const a = start("a");
   await until((now) => now.vms === "10");
   const standby = new NodeCapacity(
-    { client, clock: eager, log: silentLog },
+    { client, clock: eagerClock, log: silentLog },
     {
       nodeName: "n",
       pod: { uid: "b", namespace: "own", name: "" },

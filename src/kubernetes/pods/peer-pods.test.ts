@@ -1,12 +1,13 @@
 import * as v from "valibot";
 import { expect, test } from "vitest";
+import { eagerClock } from "../../../test/fakes/eager-clock.ts";
 import { failure } from "../../../test/fakes/kubernetes/index.ts";
 import { unavailable } from "../../errors/index.ts";
 import { type Log, silentLog } from "../../platform/index.ts";
 import { PEER_PODS, type PeerPod } from "../client/index.ts";
 import { type PodVm, peerPodName, planPeerPods } from "./peer-pod-plan.ts";
 import { PeerPods } from "./peer-pods.ts";
-import { eager, TestCluster } from "./testing.ts";
+import { TestCluster } from "./testing.ts";
 
 const RESOURCE = "peerpods.confidentialcontainers.org";
 const sandboxId = (n: number): string => `${n}`.padStart(64, "0");
@@ -38,7 +39,7 @@ class World {
     const peerPods = new PeerPods(
       {
         client: cluster.client,
-        clock: eager,
+        clock: eagerClock,
         log,
         vms: () => [...this.vms.values()],
         vmExists: async ({ id }) => {

@@ -1,11 +1,12 @@
 import * as v from "valibot";
 import { expect, test } from "vitest";
+import { eagerClock } from "../../../test/fakes/eager-clock.ts";
 import { FakeClock } from "../../../test/fakes/fake-clock.ts";
 import { failure } from "../../../test/fakes/kubernetes/index.ts";
 import { type Clock, type Log, silentLog } from "../../platform/index.ts";
 import { EVENTS } from "../client/index.ts";
 import { type PodEvent, PodEvents } from "./pod-events.ts";
-import { eager, TestCluster } from "./testing.ts";
+import { TestCluster } from "./testing.ts";
 
 const RESOURCE = "events.events.k8s.io";
 
@@ -18,7 +19,7 @@ const event = (note: string, change: Partial<PodEvent> = {}): PodEvent => ({
   ...change,
 });
 
-function start(cluster: TestCluster, clock: Clock = eager, log: Log = silentLog): PodEvents {
+function start(cluster: TestCluster, clock: Clock = eagerClock, log: Log = silentLog): PodEvents {
   const events = new PodEvents({ client: cluster.client, clock, log }, "worker-1");
   cluster.run(events);
   return events;
@@ -103,7 +104,7 @@ test("a pod name of any length gives a name that the API server takes", async ()
 test("a cluster that fails for a moment still gets the Event; one that refuses is told of once", async () => {
   await using cluster = await TestCluster.start();
   const warnings: string[] = [];
-  const events = start(cluster, eager, { ...silentLog, warn: (text) => warnings.push(text) });
+  const events = start(cluster, eagerClock, { ...silentLog, warn: (text) => warnings.push(text) });
   cluster.api.fail({ times: 2, answer: failure(503, "ServiceUnavailable", "starting") });
   events.record(event("first"));
   await cluster.until(() => seen(cluster).length === 1);
@@ -120,7 +121,7 @@ test("too many at once: the oldest are left out, and that is said", async () => 
   await using cluster = await TestCluster.start();
   const said = Promise.withResolvers<void>();
   const log = { ...silentLog, warn: () => said.resolve() };
-  const events = new PodEvents({ client: cluster.client, clock: eager, log }, "worker-1");
+  const events = new PodEvents({ client: cluster.client, clock: eagerClock, log }, "worker-1");
   for (let n = 0; n < 205; n++) events.record(event(`note ${n}`));
   cluster.run(events);
   await cluster.until(() => cluster.api.all(RESOURCE).length === 200);

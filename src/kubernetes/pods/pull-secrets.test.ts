@@ -1,16 +1,17 @@
 import { expect, test } from "vitest";
+import { eagerClock } from "../../../test/fakes/eager-clock.ts";
 import { FakeClock } from "../../../test/fakes/fake-clock.ts";
 import { failure } from "../../../test/fakes/kubernetes/index.ts";
 import { type Clock, type Log, silentLog } from "../../platform/index.ts";
 import type { PodEvent } from "./pod-events.ts";
 import { pullSecrets } from "./pull-secrets.ts";
-import { eager, TestCluster } from "./testing.ts";
+import { TestCluster } from "./testing.ts";
 
 const ref = { sandboxId: "s", podNamespace: "a", podName: "p", podUid: "u" };
 const never = new AbortController().signal;
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-function setUp(cluster: TestCluster, clock: Clock = eager) {
+function setUp(cluster: TestCluster, clock: Clock = eagerClock) {
   const told: PodEvent[] = [];
   const logged: string[] = [];
   const note = (text: string): number => logged.push(text);

@@ -1,15 +1,7 @@
+import { eagerClock } from "../../../test/fakes/eager-clock.ts";
 import { FakeApi, type FakeApiServer, serveFakeApi } from "../../../test/fakes/kubernetes/index.ts";
-import { type Clock, silentLog, systemClock } from "../../platform/index.ts";
+import { silentLog } from "../../platform/index.ts";
 import { ClusterClient } from "../client/index.ts";
-
-/** Pauses pass at once, so that only what sockets do takes time. */
-export const eager: Clock = {
-  ...systemClock,
-  sleep: async (_ms, signal) => {
-    await new Promise((resolve) => setImmediate(resolve));
-    signal?.throwIfAborted();
-  },
-};
 
 /** A client of an API server in memory, and what runs against it, ended together. */
 export class TestCluster implements AsyncDisposable {
@@ -28,7 +20,7 @@ export class TestCluster implements AsyncDisposable {
   static async start(): Promise<TestCluster> {
     const api = new FakeApi();
     const server = await serveFakeApi(api);
-    const deps = { clock: eager, log: silentLog, userAgent: "test" };
+    const deps = { clock: eagerClock, log: silentLog, userAgent: "test" };
     return new TestCluster(api, server, await ClusterClient.open(deps, server.access));
   }
 

@@ -11,6 +11,8 @@ import { type FakeApi, failure } from "./fake-api.ts";
 /** The fake on a TLS socket, and a pod's service account for it. */
 export interface FakeApiServer extends AsyncDisposable {
   readonly access: ClusterAccess & { readonly kind: "in-cluster" };
+  /** An administrator's, outside the cluster; with the first token. */
+  readonly kubeconfigFile: string;
   /** As the kubelet does it: the server knows only the new one. */
   renewToken(token: string): Promise<void>;
   /** How many connections were opened. */
@@ -55,8 +57,11 @@ export async function serveFakeApi(api: FakeApi): Promise<FakeApiServer> {
   await renewToken(token);
   await writeFile(join(folder, "ca.crt"), tls.caPem);
   const port = await listen(0);
+  const kubeconfigFile = join(folder, "kubeconfig");
+  await writeFile(kubeconfigFile, kubeconfigText({ port, caPem: tls.caPem, token }));
   return {
     access: { kind: "in-cluster", host: "localhost", port: String(port), serviceAccountDir: folder },
+    kubeconfigFile,
     renewToken,
     connections: () => connections,
     stop,
@@ -91,3 +96,23 @@ function sendJson(
   outgoing.writeHead(given.status, { "content-type": "application/json", ...given.headers });
   outgoing.end(JSON.stringify(given.body));
 }
+
+const kubeconfigText = (of: {
+  readonly port: number;
+  readonly caPem: string;
+  readonly token: string;
+}): string =>
+  JSON.stringify({
+    clusters: [
+      {
+        name: "c",
+        cluster: {
+          server: `https://localhost:${of.port}/`,
+          "certificate-authority-data": Buffer.from(of.caPem).toString("base64"),
+        },
+      },
+    ],
+    users: [{ name: "u", user: { token: of.token } }],
+    contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
+    "current-context": "x",
+  });

@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { eagerClock } from "../../test/fakes/eager-clock.ts";
+import { FakeClock } from "../../test/fakes/fake-clock.ts";
+import { FakeSandboxes } from "../../test/fakes/fake-sandboxes.ts";
+import { FakeApi, type FakeApiServer, serveFakeApi } from "../../test/fakes/kubernetes/index.ts";
+import { type Clock, silentLog, systemClock } from "../platform/index.ts";
+import { ClusterSide } from "./cluster-side.ts";
+import type { ClusterConfig } from "./config.ts";
+import { EffectiveConfig } from "./effective-config.ts";
+
+const never = new AbortController().signal;
+
+let api: FakeApi;
+let server: FakeApiServer;
+let node: FakeSandboxes;
+
+beforeEach(async () => {
+  api = new FakeApi();
+  server = await serveFakeApi(api);
+  node = new FakeSandboxes({ owner: { clusterId: "", nodeName: "n" } });
+  api.put("nodes", { metadata: { name: "n" }, status: { capacity: {} } });
+});
+
+afterEach(async () => {
+  node[Symbol.dispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+interface Change {
+  readonly clusterId?: string;
+  readonly nodeResource?: ClusterConfig["nodeResource"];
+  readonly clock?: Clock;
+}
+
+async function open({ clusterId = "", nodeResource = "status", clock = eagerClock }: Change = {}) {
+  const effective = new EffectiveConfig(node.live);
+  const side = await ClusterSide.open(
+    {
+      provider: "mock",
+      node: {
+        ...{ inKubernetes: true, name: "n", podUid: "u", podName: "", podNamespace: "own", clusterId },
+        ...{ runtimeClassName: "kata-remote", probePort: 8000, notifySocket: "" },
+      },
+    },
+    {
+      kubeconfigFile: server.kubeconfigFile,
+      serviceEnv: { KUBERNETES_SERVICE_HOST: "", KUBERNETES_SERVICE_PORT: "" },
+      nodeResource,
+    },
+    { clock, log: silentLog, programVersion: "1", effective },
+  );
+  let leave = async (): Promise<void> => undefined;
+  return {
+    side,
+    effective,
+    begin: async () => {
+      leave = await side.begin({ journal: node.journal, provider: node.cloud }, never);
+    },
+    leave: () => leave(),
+    async [Symbol.asyncDispose]() {
+      await leave();
+      await side.close();
+    },
+  };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await api.changed();
+}
+
+const identityIs = (uid: string): unknown =>
+  api.put("namespaces", { metadata: { name: "kube-system", uid } });
+
+test("the UID of kube-system is the cluster's identity, and is remembered for a start without an API server", async () => {
+  identityIs("cluster-uid");
+  {
+    await using first = await open({ clock: systemClock });
+    await first.begin();
+    expect(first.effective.current().owner.clusterId).toBe("cluster-uid");
+    expect(node.journal.meta("cluster_id")).toBe("cluster-uid");
+  }
+  await server.stop();
+  await using second = await open();
+  await second.begin();
+  expect(second.effective.current().owner.clusterId).toBe("cluster-uid");
+});
+
+test("an identity that is heard late goes before the remembered one, and is remembered", async () => {
+  node.journal.setMeta("cluster_id", "of another cluster");
+  api.fail({ resource: "namespaces", answer: "none" });
+  await using early = await open();
+  await early.begin();
+  expect(early.effective.current().owner.clusterId).toBe("of another cluster");
+  api.heal();
+  identityIs("cluster-uid");
+  await using late = await open();
+  await late.begin();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const look = (): void => {
+    if (late.effective.current().owner.clusterId === "cluster-uid") resolve();
+  };
+  late.effective.onChange(look);
+  look();
+  await promise;
+  expect(node.journal.meta("cluster_id")).toBe("cluster-uid");
+});
+
+test("with CLUSTER_ID set nobody asks for it", async () => {
+  await using it = await open({ clusterId: "mine" });
+  await it.begin();
+  await until(() => api.calls.some((call) => call.resource === "nodes/status"));
+  expect(api.calls.some((call) => call.resource === "namespaces")).toBe(false);
+});
+
+test("the capacity is there during the term and goes with the adaptor", async () => {
+  await using it = await open({ clusterId: "c" });
+  await it.begin();
+  await until(() => JSON.stringify(api.get("nodes", "n")).includes('"kata.peerpods.io/vm":"10"'));
+  await it.leave();
+  await it.side.withdraw();
+  expect(JSON.stringify(api.get("nodes", "n"))).not.toContain("kata.peerpods.io/vm");
+});
+
+test("PEERPODS_NODE_RESOURCE=off leaves the Node alone", async () => {
+  await using it = await open({ clusterId: "c", nodeResource: "off" });
+  await it.begin();
+  await it.leave();
+  await it.side.withdraw();
+  expect(api.calls.filter((call) => call.resource.startsWith("nodes"))).toEqual([]);
+});
+
+test("the Node's own limit becomes the lifecycle's", async () => {
+  api.put("nodes", {
+    metadata: { name: "n", annotations: { "kata.peerpods.io/limit": "3" } },
+    status: { capacity: {} },
+  });
+  await using it = await open({ clusterId: "c" });
+  await it.begin();
+  await until(() => JSON.stringify(api.get("nodes", "n")).includes('"kata.peerpods.io/vm":"3"'));
+  expect(it.effective.current().limit).toBe(3);
+});
+
+test("a pod's start makes its PeerPod and an Event, its stop releases the PeerPod", async () => {
+  await using it = await open({ clusterId: "c" });
+  node.onNotice = it.side.onNotice;
+  api.put("pods", { metadata: { name: "pod-s1", namespace: "default" }, spec: { nodeName: "n" } });
+  await it.begin();
+  await node.manager.create(node.request("s1"), never);
+  await node.manager.start("s1", never);
+  const peerPods = () => api.all("peerpods.confidentialcontainers.org");
+  await until(() => peerPods().length === 1);
+  await until(() => JSON.stringify(api.all("events.events.k8s.io")).includes("PeerPodVMStarted"));
+  await node.manager.stop("s1", never);
+  await until(() => peerPods().length === 0);
+});
+
+test("an API server that never answers delays a node's first VMs by seconds, and no later ones", async () => {
+  api.fail({ answer: "none" });
+  const clock = new FakeClock();
+  await using it = await open({ clock });
+  const begun = it.begin();
+  await clock.advance(5000);
+  await begun;
+  node.journal.setMeta("cluster_id", "remembered");
+  await using next = await open({ clock: new FakeClock() });
+  await next.begin();
+});
