@@ -10,6 +10,7 @@ import { chartCases } from "./chart-cases.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { clusterCases } from "./cluster-cases.ts";
 import { buildPrograms, CONTROL_PLANE } from "./programs.ts";
+import { webhookCases } from "./webhook-cases.ts";
 
 // One real control plane for the suites of all areas: each is a function `<area>Cases(cluster)` in <area>-cases.ts, called below.
 // README.md says what a cluster can do.
@@ -45,6 +46,7 @@ describe.skipIf("missing" in built)(`with a real control plane${reason}`, () => 
 
   clusterCases(cluster);
   chartCases(cluster);
+  webhookCases(cluster);
 
   test("nothing is left of a control plane whose process was killed", async () => {
     if ("missing" in built) return;

@@ -32,7 +32,7 @@ export function annotationsFor(
   const sizes = sizeAnnotations(totals, users, policy);
   const written = { ...sizes, ...enclaveMachine(totals, { ...users, ...sizes }, policy) };
   const limits = limitsText(demand.containers);
-  const original = originalText(pod, demand, written);
+  const original = originalText(demand, written);
   return {
     set: {
       ...written,

@@ -11,8 +11,6 @@ import { parseQuantity } from "./quantity.ts";
  * only what was kept tells the one from the other.
  */
 export interface Original {
-  /** The pod's UID when it was kept; "" when the API server had given it none. */
-  readonly uid: string;
   readonly containers: Readonly<Record<string, Demand>>;
   readonly pod: Demand;
   /** Annotations that the webhook wrote: not the user's words. */
@@ -29,14 +27,13 @@ const originalSchema = v.pipe(
   v.string(),
   v.parseJson(),
   v.object({
-    uid: v.optional(v.string(), ""),
     containers: v.optional(v.record(v.string(), demand), {}),
     pod: v.optional(demand, NO_DEMAND),
     written: v.optional(v.record(v.string(), v.string()), {}),
   }),
 );
 
-const NOTHING: Original = { uid: "", containers: {}, pod: NO_DEMAND, written: {} };
+const NOTHING: Original = { containers: {}, pod: NO_DEMAND, written: {} };
 
 /** What the annotation keeps; nothing when there is none or it makes no sense: users can write it too. */
 export function readOriginal(annotations: Readonly<Record<string, string>>): Original {
@@ -52,25 +49,20 @@ export interface PodDemand {
 }
 
 /**
- * Merges what was kept with what the pod has now. In a repeated call for the same pod what was kept stands, resource by resource,
- * and only what is new is added: containers and resources that others put in. In a copy of a pod (another UID) the new pod's
- * own words come first, and what was kept fills containers that say nothing. Throws `invalid-request` for bad quantities.
+ * Merges what was kept with what the pod has now: what was kept stands, resource by resource, and only what is new is added, containers
+ * and resources that others put in. So it is for copies of a pod that bring the annotation along: a pod has no UID yet when it
+ * is admitted, by which they could be told. Throws `invalid-request` for bad quantities.
  */
 export function mergedDemand(pod: Pod, kept: Original, policy: WebhookPolicy): PodDemand {
-  const samePod = kept.uid === (pod.metadata?.uid ?? "");
-  const merge = (before: Demand, now: Demand): Demand => {
-    if (samePod) return keepBefore(before, now);
-    return isEmpty(now) ? before : now;
-  };
   const containers = containersOf(pod).map(({ name, kind, resources }) => {
     const before = Object.hasOwn(kept.containers, name) ? kept.containers[name] : undefined;
     return {
       name,
       kind,
-      demand: merge(before ?? NO_DEMAND, demandOf(`container ${name}`, resources, policy)),
+      demand: keepBefore(before ?? NO_DEMAND, demandOf(`container ${name}`, resources, policy)),
     };
   });
-  return { containers, podLevel: merge(kept.pod, demandOf("the pod", pod.spec?.resources, policy)) };
+  return { containers, podLevel: keepBefore(kept.pod, demandOf("the pod", pod.spec?.resources, policy)) };
 }
 
 /** A resource that was asked for before, by request or by limit, keeps both; others come from now. */
@@ -86,7 +78,6 @@ function keepBefore(before: Demand, now: Demand): Demand {
 
 /** The annotation's text; undefined when there is nothing to keep. */
 export function originalText(
-  pod: Pod,
   demand: PodDemand,
   written: Readonly<Record<string, string>>,
 ): string | undefined {
@@ -94,9 +85,7 @@ export function originalText(
   const podLevel = isEmpty(demand.podLevel) ? undefined : demand.podLevel;
   if (containers.length === 0 && podLevel === undefined && Object.keys(written).length === 0)
     return undefined;
-  const uid = pod.metadata?.uid ?? "";
   return JSON.stringify({
-    ...(uid === "" ? {} : { uid }),
     containers: Object.fromEntries(containers.map((one) => [one.name, one.demand])),
     ...(podLevel === undefined ? {} : { pod: podLevel }),
     ...(Object.keys(written).length === 0 ? {} : { written }),

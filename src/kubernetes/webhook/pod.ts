@@ -24,9 +24,6 @@ interface RawContainer {
 export interface Pod {
   readonly metadata?:
     | {
-        readonly name?: string | null | undefined;
-        readonly generateName?: string | null | undefined;
-        readonly uid?: string | null | undefined;
         readonly annotations?: Readonly<Record<string, string>> | null | undefined;
       }
     | null
@@ -59,9 +56,6 @@ const containers: v.GenericSchema<unknown, readonly RawContainer[] | null | unde
 const podSchema: v.GenericSchema<unknown, Pod> = v.object({
   metadata: v.nullish(
     v.object({
-      name: text,
-      generateName: text,
-      uid: text,
       annotations: v.nullish(v.record(v.string(), v.string())),
     }),
   ),

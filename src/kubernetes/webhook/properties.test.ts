@@ -29,7 +29,6 @@ const containers = (prefix: string, minLength: number) =>
     .map((list) => list.map((one, index) => ({ name: `${prefix}${index}`, ...one })));
 const pods = fc
   .record({
-    uid: fc.constantFrom(undefined, "uid-1"),
     annotations: fc.option(
       fc.dictionary(
         fc.constantFrom("io.katacontainers.config.hypervisor.default_vcpus", "team", "a~b/c"),
@@ -41,11 +40,11 @@ const pods = fc
     initContainers: containers("i", 0),
     resources,
   })
-  .map(({ uid, annotations, ...spec }) =>
+  .map(({ annotations, ...spec }) =>
     // Without the keys that are undefined, as JSON brings it.
     JSON.parse(
       JSON.stringify({
-        metadata: { name: "p", uid, annotations },
+        metadata: { name: "p", annotations },
         spec: { runtimeClassName: "kata-remote", nodeSelector: { a: "b" }, ...spec },
       }),
     ),
