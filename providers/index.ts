@@ -4,6 +4,7 @@ import type { ProviderModule } from "./contract.ts";
 export const PROVIDERS: Readonly<Record<string, () => Promise<ProviderModule>>> = {
   azure: async () => (await import("./azure/index.ts")).azureModule,
   ibmcloud: async () => (await import("./ibmcloud/index.ts")).ibmcloudModule,
+  kvm: async () => (await import("./kvm/index.ts")).kvmModule,
   mock: async () => (await import("./mock/index.ts")).mockProvider,
 };
 

@@ -36,6 +36,8 @@ export type Verdict = "go" | "drop";
 
 /** The cloud behind a provider, real or fake, as a test controls it. */
 export interface CloudControl {
+  /** Faults that such a cloud cannot have; tests of them are skipped. */
+  readonly lacks?: readonly CloudFaultKind[];
   fault(fault: CloudFault): Promise<void>;
   clearFaults(): Promise<void>;
   calls(): readonly SeenCall[];

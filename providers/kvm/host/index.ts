@@ -1,0 +1,3 @@
+export type { HostCall, KvmHost } from "./host.ts";
+export { LocalHost } from "./local-host.ts";
+export { readScripts, type ScriptName, type Scripts } from "./scripts.ts";

@@ -1,0 +1,1 @@
+export { kvmModule } from "./module.ts";

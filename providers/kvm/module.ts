@@ -1,0 +1,16 @@
+import type { ProviderModule } from "../contract.ts";
+import { readConfig } from "./config.ts";
+import { LocalHost, readScripts } from "./host/index.ts";
+import { OPTIONS } from "./options.ts";
+import { KvmProvider } from "./provider.ts";
+
+/** Virtual machines on one's own KVM host, by QEMU alone. */
+export const kvmModule: ProviderModule = {
+  name: "kvm",
+  options: OPTIONS,
+  async create({ clock, exec, log, owner }, options) {
+    const config = readConfig(options);
+    const host = new LocalHost(exec, await readScripts());
+    return new KvmProvider({ clock, log, owner, config, host });
+  },
+};
