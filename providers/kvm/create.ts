@@ -4,6 +4,7 @@ import {
   describeError,
   internal,
   invalidRequest,
+  isCaaError,
   tooLarge,
   unavailable,
   unsupported,
@@ -26,6 +27,8 @@ import { seenVms } from "./views.ts";
 export const USER_DATA_BYTES: number = 1024 * 1024;
 /** Preparing the memory of a large or protected VM takes its time. */
 const START_LIMIT_MS = 120_000;
+/** Between QEMU's making its socket and its listening there. */
+const LISTEN_POLL_MS = 20;
 const IMAGE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /** A VM that is ours on the host: made now, or found by its name. */
@@ -164,18 +167,26 @@ async function start(deps: KvmDeps, claim: Claim, request: VmRequest, context: C
   });
 }
 
-/** QEMU itself says so: it may have refused a device, or wait for something. */
+/** QEMU itself says so: it may have refused a device, or wait for something. It is asked until it listens or has ended. */
 async function confirmRunning(deps: KvmDeps, record: VmRecord, context: Context): Promise<void> {
   const { signal } = context;
-  const options = { signal, limitMs: START_LIMIT_MS };
-  const status = await withMonitor(deps, record.name, (qmp) => qmp.status(), options).catch(
-    async (cause: unknown) => {
+  const deadlineMs = deps.clock.monotonicMs() + START_LIMIT_MS;
+  for (;;) {
+    try {
+      const limitMs = Math.max(0, deadlineMs - deps.clock.monotonicMs());
+      const status = await withMonitor(deps, record.name, (qmp) => qmp.status(), { signal, limitMs });
+      if (status === "running") return;
+      throw unavailable(`${context.what}: its QEMU is ${status}`);
+    } catch (cause) {
       signal.throwIfAborted();
       const [seen] = await seenVms(deps, [record.name], context);
       const { lifecycle = "gone", detail = "" } = seen?.vm ?? {};
+      if (lifecycle === "running" && deps.clock.monotonicMs() < deadlineMs && !isCaaError(cause)) {
+        await deps.clock.sleep(LISTEN_POLL_MS, signal);
+        continue;
+      }
       const ended = lifecycle === "running" ? describeError(cause) : `the VM is ${lifecycle}: ${detail}`;
       throw unavailable(`${context.what}: QEMU did not come up: ${ended}`, { cause });
-    },
-  );
-  if (status !== "running") throw unavailable(`${context.what}: its QEMU is ${status}`);
+    }
+  }
 }
