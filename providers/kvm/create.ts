@@ -173,7 +173,7 @@ async function confirmRunning(deps: KvmDeps, record: VmRecord, context: Context)
   const deadlineMs = deps.clock.monotonicMs() + START_LIMIT_MS;
   for (;;) {
     try {
-      const limitMs = Math.max(0, deadlineMs - deps.clock.monotonicMs());
+      const limitMs = Math.max(0, Math.ceil(deadlineMs - deps.clock.monotonicMs()));
       const status = await withMonitor(deps, record.name, (qmp) => qmp.status(), { signal, limitMs });
       if (status === "running") return;
       throw unavailable(`${context.what}: its QEMU is ${status}`);
