@@ -1,6 +1,7 @@
 import { describeError, isCaaError, unavailable } from "../errors/index.ts";
 import type { OwedStopNotice, ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
 import { refreshCredentialsForever } from "./credentials.ts";
+import { Links } from "./links.ts";
 import { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import type { AttachedProxy, ProxySession } from "./proxy-session.ts";
@@ -49,6 +50,7 @@ export class ControlPlane {
   readonly #reaper: ReaperOptions | undefined;
   readonly #manager: SandboxManager;
   readonly #watch: ShimWatch;
+  readonly #links = new Links();
   readonly #ending = new AbortController();
   readonly #changed = new Broadcast();
   #recovered = false;
@@ -126,6 +128,7 @@ export class ControlPlane {
   }
 
   async #onAttached(snapshot: ProxySnapshot, signal: AbortSignal): Promise<void> {
+    this.#links.reset(snapshot);
     try {
       await this.#recover(snapshot, signal);
       await this.#session.recovered(signal);
@@ -158,7 +161,7 @@ export class ControlPlane {
     if (this.#checking) return;
     this.#checking = true;
     this.#untilEnd("the warm pool", this.#manager.keepPool(this.#ending.signal));
-    this.#untilEnd("the VM check", checkVmsForever(this.#deps, this.#ending.signal));
+    this.#untilEnd("the VM check", checkVmsForever(this.#deps, this.#links, this.#ending.signal));
     this.#untilEnd("forgetting old stops", this.#forgetStopsForever());
     this.#untilEnd(
       "the look at the certificate files",
@@ -183,6 +186,7 @@ export class ControlPlane {
     for (;;) {
       await clock.sleep(FORGET_STOPS_INTERVAL_MS, this.#ending.signal);
       try {
+        this.#links.keep(new Set(journal.sandboxes().map(({ id }) => id)));
         journal.forgetStops(clock.wallMs() - STOP_MEMORY_MS);
       } catch (error) {
         log.warn("old stops could not be forgotten", { error: describeError(error) });
@@ -201,6 +205,7 @@ export class ControlPlane {
   }
 
   #onEvent(event: ShimProxyEvent): void {
+    this.#links.see(event);
     const { log, journal } = this.#deps;
     const fields = { sandboxId: event.sandboxId };
     switch (event.kind) {

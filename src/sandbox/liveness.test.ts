@@ -114,13 +114,36 @@ describe("a shim that was killed between the answer to its StartVM and its first
   });
 });
 
+/** No agent answers. */
+const silent = { isUp: () => false };
+/** From so many on, one list is asked for first. */
+const MANY = Array.from({ length: 10 }, (_, n) => `s${n + 1}`);
+
+async function withManyPods(): Promise<FakeSandboxes> {
+  const node = new FakeSandboxes();
+  for (const id of MANY) {
+    await node.manager.create(node.request(id), never);
+    await node.manager.start(id, never);
+  }
+  return node;
+}
+
 describe("the VM of a sandbox", () => {
+  test("whose agent answers is there, and the cloud is not asked", async () => {
+    using node = await withRunningPod();
+    node.cloud.vms.clear();
+    const asked = node.cloud.calls.length;
+    await checkVms(node.deps, { isUp: (id) => id === "s1" }, never);
+    expect(node.cloud.calls).toHaveLength(asked);
+    expect(node.proxy.failedLinks.size).toBe(0);
+  });
+
   test("that the cloud no longer knows is told to the shim-proxy, with the reason", async () => {
     using node = await withRunningPod();
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.size).toBe(0);
     node.cloud.vms.clear();
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.get("s1")).toContain("no longer exists");
   });
 
@@ -128,7 +151,7 @@ describe("the VM of a sandbox", () => {
     using node = await withRunningPod();
     for (const vm of node.cloud.vms.values())
       node.cloud.vms.set(vm.name, { ...vm, lifecycle: "stopped", detail: "host failed" });
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.get("s1")).toContain("host failed");
   });
 
@@ -139,19 +162,19 @@ describe("the VM of a sandbox", () => {
     node.proxy.putLink = () => dialled.promise;
     const start = node.manager.start("s1", never);
     await settle();
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.size).toBe(0);
     node.cloud.vms.clear();
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.get("s1")).toContain("no longer exists");
     dialled.resolve();
     await start;
   });
 
   test("is not given up by a list that lacks it while a second look finds it", async () => {
-    using node = await withRunningPod();
+    using node = await withManyPods();
     node.cloud.list = async () => [];
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.size).toBe(0);
   });
 
@@ -159,11 +182,21 @@ describe("the VM of a sandbox", () => {
     using node = await withRunningPod();
     node.cloud.vms.clear();
     node.cloud.failNext("get", unavailable("503"));
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.size).toBe(0);
+  });
+
+  test("of which there are many is asked about in one list, and given up only if that was answered", async () => {
+    using node = await withManyPods();
+    node.cloud.calls.length = 0;
+    await checkVms(node.deps, silent, never);
+    expect(node.cloud.calls).toEqual(["list cluster-1"]);
+    node.cloud.vms.clear();
     node.cloud.failNext("list", unavailable("503"));
-    await expect(checkVms(node.deps, never)).rejects.toThrow("503");
+    await expect(checkVms(node.deps, silent, never)).rejects.toThrow("503");
     expect(node.proxy.failedLinks.size).toBe(0);
+    await checkVms(node.deps, silent, never);
+    expect([...node.proxy.failedLinks.keys()].sort()).toEqual(MANY.toSorted());
   });
 
   test("is told though the cloud cannot be asked about another", async () => {
@@ -172,7 +205,7 @@ describe("the VM of a sandbox", () => {
     await node.manager.start("s2", never);
     node.cloud.vms.clear();
     node.cloud.failNext("get", unavailable("503"));
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect([...node.proxy.failedLinks.keys()]).toEqual(["s2"]);
   });
 
@@ -182,7 +215,7 @@ describe("the VM of a sandbox", () => {
     node.manager.recordStop("s1");
     await settle();
     node.cloud.vms.clear();
-    await checkVms(node.deps, never);
+    await checkVms(node.deps, silent, never);
     expect(node.proxy.failedLinks.size).toBe(0);
     await node.manager.shutDown();
   });

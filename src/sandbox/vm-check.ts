@@ -1,6 +1,7 @@
 import type { Vm } from "../../providers/contract.ts";
 import { describeError } from "../errors/index.ts";
 import type { SandboxRecord, VmRecord } from "../journal/index.ts";
+import type { Links } from "./links.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { notify } from "./steps.ts";
 
@@ -20,19 +21,27 @@ const isServed = (sandbox: SandboxRecord | undefined): boolean =>
 
 const isUp = (vm: Vm | undefined): boolean => vm?.lifecycle === "running" || vm?.lifecycle === "creating";
 
+/** From so many VMs on, one list is asked for before each of them is. */
+const LIST_FROM = 10;
+
 /**
- * Asks the cloud, every vmCheckIntervalMs, whether the VMs of sandboxes are still there: one list for all of
- * them, and a second look at each that the list does not show as running. A VM that is gone is told to the shim-proxy, which
- * ends the pod at once instead of waiting for a link that cannot come back. Runs until aborted.
+ * Asks the cloud, every vmCheckIntervalMs, whether the VMs of sandboxes whose agent does not answer are still there. One that
+ * answers is there, so a healthy node asks nothing: a fleet of them would use up what the cloud lets one account ask. A VM that
+ * is gone is told to the shim-proxy, which ends the pod at once instead of waiting for a link that cannot come back. Runs until
+ * aborted.
  */
-export async function checkVmsForever(deps: Deps, signal: AbortSignal): Promise<void> {
+export async function checkVmsForever(
+  deps: Deps,
+  links: Pick<Links, "isUp">,
+  signal: AbortSignal,
+): Promise<void> {
   const { clock, config, log } = deps;
   for (;;) {
     const { vmCheckIntervalMs } = config.current();
     await clock.sleep(vmCheckIntervalMs > 0 ? vmCheckIntervalMs : OFF_INTERVAL_MS, signal);
     if (config.current().vmCheckIntervalMs <= 0) continue;
     try {
-      await checkVms(deps, signal);
+      await checkVms(deps, links, signal);
     } catch (error) {
       signal.throwIfAborted();
       log.warn("the cloud cannot be asked whether the VMs are still there", { error: describeError(error) });
@@ -41,11 +50,11 @@ export async function checkVmsForever(deps: Deps, signal: AbortSignal): Promise<
 }
 
 /** One round. Throws when the list fails; a VM that cannot be asked about keeps no other from being. */
-export async function checkVms(deps: Deps, signal: AbortSignal): Promise<void> {
-  const booted = bootedVms(deps);
-  if (booted.length === 0) return;
-  const listed = await listByName(deps, signal);
-  for (const one of booted) {
+export async function checkVms(deps: Deps, links: Pick<Links, "isUp">, signal: AbortSignal): Promise<void> {
+  const silent = bootedVms(deps).filter(({ sandbox }) => !links.isUp(sandbox.id));
+  if (silent.length === 0) return;
+  const listed = silent.length < LIST_FROM ? undefined : await listByName(deps, signal);
+  for (const one of silent) {
     if (isUp(listed?.get(one.vm.name))) continue;
     try {
       await checkVm(deps, one, signal);
