@@ -71,7 +71,15 @@ export class ResourceGroups {
 
   #make(group: string): ResourceGroup {
     const { compute, network } = this.#clients;
-    const vms = new FreshList(() => compute.virtualMachines.list(group));
+    let pages = 1;
+    const vms = new FreshList(async function* () {
+      let read = 0;
+      for await (const page of compute.virtualMachines.list(group).byPage()) {
+        read += 1;
+        yield* page;
+      }
+      pages = read;
+    });
     const translate = (error: unknown, signal: AbortSignal): CaaError =>
       toCaaError(error, { what: `read the VMs of ${group}`, nowMs: this.#clock.wallMs(), signal });
     const source = {
@@ -91,6 +99,7 @@ export class ResourceGroups {
           throw translate(error, signal);
         }
       },
+      listCost: (): number => pages,
     };
     return {
       find: source.one,

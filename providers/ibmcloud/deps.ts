@@ -29,6 +29,8 @@ export interface IbmDeps {
 const POLL_INTERVAL_MS = 5000;
 /** From this many waiting pods on, one list is cheaper than a read for each. */
 const LIST_FROM = 3;
+/** Instances in a page of a list (IBM VPC API, `limit`). */
+const LIST_PAGE = 100;
 /** Rounds of polling that may fail in a row before those who wait are told. Each round has retries of its own. */
 const POLL_FAILURES = 2;
 
@@ -49,9 +51,15 @@ export function makeFleet(api: IbmApi, clock: Clock, site: (signal: AbortSignal)
     toCaaError(error, { what: "read the instances", nowMs: clock.wallMs(), signal });
   // A shared list is nobody's to cancel.
   const unending = new AbortController().signal;
+  let count = 0;
   const instances = new FreshList(async function* () {
     const { vpcId } = await site(unending);
-    yield* api.instances({ vpcId }, unending);
+    let read = 0;
+    for await (const instance of api.instances({ vpcId }, unending)) {
+      read += 1;
+      yield instance;
+    }
+    count = read;
   });
   const find = async (id: string, signal: AbortSignal): Promise<Instance | undefined> => {
     try {
@@ -74,7 +82,7 @@ export function makeFleet(api: IbmApi, clock: Clock, site: (signal: AbortSignal)
     vnis: new FreshList(() => api.vnis(unending)),
     poll: new SharedPoll(
       clock,
-      { one: find, all },
+      { one: find, all, listCost: () => Math.ceil(count / LIST_PAGE) },
       {
         intervalMs: POLL_INTERVAL_MS,
         listFrom: LIST_FROM,

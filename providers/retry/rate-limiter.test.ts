@@ -29,11 +29,40 @@ test("a quiet time fills the bucket again, but no further than the burst", async
   expect(await times(limiter, clock, 4)).toEqual([0, 0, 100, 200]);
 });
 
-test("when the cloud asks for a pause everyone waits, and then they go one by one", async () => {
+/** The times between calls, rounded: the rate recovers all the while. */
+const gaps = (at: readonly number[]): number[] =>
+  at.slice(1).map((ms, n) => Math.round((ms - (at[n] ?? 0)) / 10) * 10);
+
+test("when the cloud asks for a pause everyone waits, and then they go one by one at half the rate", async () => {
   const clock = new VirtualClock();
   const limiter = new RateLimiter(clock, { perSecond: 10, burst: 3 });
   limiter.holdOff(5000);
-  expect(await times(limiter, clock, 3)).toEqual([5000, 5100, 5200]);
+  const at = await times(limiter, clock, 3);
+  expect(at[0]).toBe(5000);
+  expect(gaps(at)).toEqual([200, 200]);
+});
+
+test("calls that were told the same thing together halve the rate once, a later refusal again", async () => {
+  const clock = new VirtualClock();
+  const limiter = new RateLimiter(clock, { perSecond: 10, burst: 1 });
+  limiter.holdOff(1000);
+  limiter.holdOff(1500);
+  limiter.holdOff(1000);
+  expect(gaps(await times(limiter, clock, 3))).toEqual([200, 200]);
+  limiter.holdOff(1000);
+  expect(gaps(await times(limiter, clock, 3))).toEqual([400, 400]);
+});
+
+test("the rate comes back while nobody is refused", async () => {
+  const clock = new VirtualClock();
+  const limiter = new RateLimiter(clock, { perSecond: 10, burst: 1 });
+  for (let n = 0; n < 20; n++) {
+    limiter.holdOff(1000);
+    await clock.sleep(1000);
+  }
+  expect(gaps(await times(limiter, clock, 2))[0]).toBeGreaterThan(1000);
+  await clock.sleep(600_000);
+  expect(gaps(await times(limiter, clock, 3))).toEqual([100, 100]);
 });
 
 test("a pause asked for later holds those who are waiting already", async () => {

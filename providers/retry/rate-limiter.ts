@@ -7,22 +7,31 @@ export interface RateLimit {
   readonly burst: number;
 }
 
+/** The smallest share of its rate that a limiter goes down to. */
+const LEAST_SHARE = 1 / 64;
+/** How long it takes from nothing back to the whole rate. */
+const RECOVERY_MS = 600_000;
+
 /**
  * Spaces the calls that all pods of this process make to one account and region, first come first served, and holds all of
- * them back when one was told to slow down.
+ * them back when one was told to slow down. What the account may ask is shared by nodes that do not know of one another: each
+ * halves its rate when it is told to slow down, and gets it back little by little, so that together they come to what the
+ * account allows (additive increase, multiplicative decrease, as TCP shares a line).
  */
 export class RateLimiter {
   readonly #clock: Clock;
-  readonly #intervalMs: number;
+  readonly #fullRateIntervalMs: number;
   readonly #slackMs: number;
-  /** When the bucket will be full again, as if each call so far had used `#intervalMs` (the GCRA's arrival time). */
+  /** When the bucket will be full again, as if each call so far had used its interval (the GCRA's arrival time). */
   #fullAtMs = 0;
   #heldUntilMs = 0;
+  #share = 1;
+  #shareAtMs = 0;
 
   constructor(clock: Clock, limit: RateLimit) {
     this.#clock = clock;
-    this.#intervalMs = 1000 / limit.perSecond;
-    this.#slackMs = this.#intervalMs * (limit.burst - 1);
+    this.#fullRateIntervalMs = 1000 / limit.perSecond;
+    this.#slackMs = this.#fullRateIntervalMs * (limit.burst - 1);
   }
 
   /** Resolves when the call may be made. Rejects `cancelled` when the signal aborts first. */
@@ -30,24 +39,35 @@ export class RateLimiter {
     for (;;) {
       const nowMs = this.#clock.monotonicMs();
       const fullAtMs = Math.max(this.#fullAtMs, nowMs);
+      const intervalMs = this.#fullRateIntervalMs / this.#currentShare(nowMs);
       const waitMs = Math.max(fullAtMs - this.#slackMs, this.#heldUntilMs) - nowMs;
-      this.#fullAtMs = fullAtMs + this.#intervalMs;
+      this.#fullAtMs = fullAtMs + intervalMs;
       if (waitMs <= 0) return;
       try {
         await pause(this.#clock, waitMs, signal);
       } catch (error) {
-        this.#fullAtMs -= this.#intervalMs;
+        this.#fullAtMs -= intervalMs;
         throw error;
       }
       if (this.#clock.monotonicMs() >= this.#heldUntilMs) return;
     }
   }
 
-  /** No call is let through for `ms`; afterwards they go one by one, not in a burst. */
+  /** No call is let through for `ms`; afterwards they go one by one, not in a burst, and at half the rate for a while. */
   holdOff(ms: number): void {
-    const untilMs = this.#clock.monotonicMs() + ms;
+    const nowMs = this.#clock.monotonicMs();
+    const untilMs = nowMs + ms;
+    // Calls that were under way together are told the same thing: that counts once.
+    if (nowMs >= this.#heldUntilMs) {
+      this.#share = Math.max(LEAST_SHARE, this.#currentShare(nowMs) / 2);
+      this.#shareAtMs = nowMs;
+    }
     if (untilMs <= this.#heldUntilMs) return;
     this.#heldUntilMs = untilMs;
     this.#fullAtMs = Math.max(this.#fullAtMs, untilMs + this.#slackMs);
+  }
+
+  #currentShare(nowMs: number): number {
+    return Math.min(1, this.#share + (nowMs - this.#shareAtMs) / RECOVERY_MS);
   }
 }

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { unauthorised, unavailable } from "../../src/errors/index.ts";
+import { throttled, unauthorised, unavailable } from "../../src/errors/index.ts";
 import { VirtualClock } from "../../test/fakes/clock/index.ts";
 import { SharedPoll } from "./shared-poll.ts";
 
 const never = new AbortController().signal;
 
 /** Things that become "ready" at a given virtual time, and a count of the calls made. */
-function world(readyAtMs: Readonly<Record<string, number>>) {
+function world(readyAtMs: Readonly<Record<string, number>>, pages = 1) {
   const clock = new VirtualClock();
   const calls = { one: 0, all: 0 };
   const failures: Error[] = [];
@@ -29,6 +29,7 @@ function world(readyAtMs: Readonly<Record<string, number>>) {
       check();
       return new Map(Object.keys(readyAtMs).map((key) => [key, state(key) ?? ""]));
     },
+    listCost: () => pages,
   };
   const poll = new SharedPoll<string>(clock, source, { intervalMs: 1000, listFrom: 3, failures: 3 });
   return { clock, calls, failures, poll };
@@ -46,6 +47,21 @@ test("many waiters share one list a round", async () => {
   const { poll, calls } = world(Object.fromEntries(keys.map((key) => [key, 4000])));
   await Promise.all(keys.map((key) => poll.wait(key, ready, never)));
   expect(calls).toEqual({ one: 0, all: 4 });
+});
+
+test("a list that takes more calls than single reads is not asked for", async () => {
+  const readyAtMs = { a: 500, b: 500, c: 500, d: 500 };
+  const { poll, calls } = world(readyAtMs, 5);
+  await Promise.all(Object.keys(readyAtMs).map((key) => poll.wait(key, ready, never)));
+  expect(calls).toEqual({ one: 4, all: 0 });
+});
+
+test("a cloud that asks to slow down makes nobody fail, until it has done so for five minutes", async () => {
+  const { poll, failures } = world({ a: 0 });
+  failures.push(...Array.from({ length: 10 }, () => throttled("429")), unavailable("once"));
+  await expect(poll.wait("a", ready, never)).resolves.toBe("ready");
+  failures.push(...Array.from({ length: 1000 }, () => throttled("429")));
+  await expect(poll.wait("a", ready, never)).rejects.toMatchObject({ kind: "throttled" });
 });
 
 test("what is not there is told as undefined", async () => {

@@ -1,4 +1,4 @@
-import { cancelled } from "../../src/errors/index.ts";
+import { cancelled, isCaaError } from "../../src/errors/index.ts";
 import type { Clock } from "../../src/platform/index.ts";
 import { classifyError } from "./classify.ts";
 
@@ -6,15 +6,20 @@ import { classifyError } from "./classify.ts";
 export interface PollSource<T> {
   one(key: string, signal: AbortSignal): Promise<T | undefined>;
   all(signal: AbortSignal): Promise<ReadonlyMap<string, T>>;
+  /** How many calls the last `all` took: a list of a whole fleet has many pages. Absent: one. */
+  listCost?(): number;
 }
 
 export interface SharedPollOptions {
   readonly intervalMs: number;
-  /** From this many waiters on, one list replaces the single reads. */
+  /** From this many waiters on, a list replaces the single reads, unless it takes more calls than they do. */
   readonly listFrom: number;
-  /** Rounds that may fail in a row, with an error worth a retry, before the waiters are told. */
+  /** Rounds that may fail in a row, with an error worth a retry other than `throttled`, before the waiters are told. */
   readonly failures: number;
 }
+
+/** How long rounds may go on to be refused as too many before those who wait are told. */
+const THROTTLED_MS = 300_000;
 
 interface Waiter<T> {
   readonly key: string;
@@ -30,6 +35,7 @@ export class SharedPoll<T> {
   readonly #options: SharedPollOptions;
   readonly #waiters = new Set<Waiter<T>>();
   #failures = 0;
+  #throttledSinceMs: number | undefined;
   #stop: AbortController | undefined;
 
   constructor(clock: Clock, source: PollSource<T>, options: SharedPollOptions) {
@@ -83,6 +89,7 @@ export class SharedPoll<T> {
         await this.#clock.sleep(this.#options.intervalMs, stop.signal);
         await this.#round(stop.signal);
         this.#failures = 0;
+        this.#throttledSinceMs = undefined;
       } catch (error) {
         // An abort here means that nobody waits any more: the loop's condition ends it.
         if (!stop.signal.aborted) this.#failed(error);
@@ -94,7 +101,7 @@ export class SharedPoll<T> {
   async #round(signal: AbortSignal): Promise<void> {
     const keys = [...new Set([...this.#waiters].map((waiter) => waiter.key))];
     const states =
-      keys.length >= this.#options.listFrom
+      keys.length >= Math.max(this.#options.listFrom, this.#source.listCost?.() ?? 1)
         ? await this.#source.all(signal)
         : new Map(
             await Promise.all(
@@ -112,10 +119,19 @@ export class SharedPoll<T> {
     }
   }
 
+  /** Being told to slow down says nothing of what is waited for, unless it goes on and on. */
+  #isPatient(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    this.#throttledSinceMs ??= nowMs;
+    return nowMs - this.#throttledSinceMs < THROTTLED_MS;
+  }
+
   #failed(error: unknown): void {
+    if (isCaaError(error, "throttled") && this.#isPatient()) return;
     this.#failures += 1;
     if (classifyError(error) === "retry" && this.#failures < this.#options.failures) return;
     this.#failures = 0;
+    this.#throttledSinceMs = undefined;
     for (const waiter of this.#waiters) waiter.reject(error);
     this.#waiters.clear();
   }
