@@ -38,7 +38,7 @@ export const POD_COUNTS: readonly number[] = [1, 30];
 export const MOST_CALLS: Readonly<
   Record<CountedProvider, Readonly<Record<number, { readonly create: number; readonly delete: number }>>>
 > = {
-  azure: { 1: { create: 10, delete: 7 }, 30: { create: 4.2, delete: 2.17 } },
+  azure: { 1: { create: 8, delete: 7 }, 30: { create: 2.2, delete: 2.17 } },
   ibmcloud: { 1: { create: 11, delete: 8 }, 30: { create: 2.3, delete: 4.14 } },
 };
 

@@ -17,7 +17,7 @@ import { chooseImage } from "./image.ts";
 import type { Placement } from "./placement.ts";
 import { type CreateOperation, submitVm } from "./submit.ts";
 import { buildVm, MAX_USER_DATA_BYTES } from "./vm-body.ts";
-import { failureOf, isSettled, viewVm } from "./vm-view.ts";
+import { failureOf, isSettled, lifecycleOf, viewVm } from "./vm-view.ts";
 import { checkVolumes } from "./volumes.ts";
 
 /**
@@ -134,6 +134,8 @@ async function awaitReady(
   let operation = waited.operation;
   for (;;) {
     const vm = await deps.groups.get(target.group).poll.wait(target.name, isSettled, signal);
+    // A VM that Azure shows as made needs no second question; one that failed does, for the reason.
+    if (vm !== undefined && lifecycleOf(vm) === "running") return vm;
     const verdict = operation ? await askOperation(deps, operation, { what, place, signal }) : "unknown";
     if (verdict === "running") continue;
     if (verdict === "unknown") operation = undefined;

@@ -8,9 +8,9 @@ export interface RateLimit {
 }
 
 /** The smallest share of its rate that a limiter goes down to. */
-const LEAST_SHARE = 1 / 64;
+const LEAST_SHARE = 1 / 32;
 /** How long it takes from nothing back to the whole rate. */
-const RECOVERY_MS = 600_000;
+const RECOVERY_MS = 120_000;
 
 /**
  * Spaces the calls that all pods of this process make to one account and region, first come first served, and holds all of

@@ -254,7 +254,7 @@ const CLEANING: OptionGroup = {
       env: "PEERPODS_REAPER_INTERVAL",
       kind: "duration",
       default: "5m",
-      help: "how often it looks; two looks, at least 60s apart, must agree",
+      help: "how often it looks while it finds something, and at first; after quiet looks ever less often, up to twelve times this. Two looks, at least 60s apart, must agree",
       validate: positiveDuration,
     },
     {

@@ -162,3 +162,19 @@ test("without the cluster's identity nothing is looked for", async () => {
   expect(node.cloud.calls).toEqual([]);
   node[Symbol.dispose]();
 });
+
+test("after quiet looks it looks less often, and more often again when there is something to see", async () => {
+  const { node, reaper } = setUp();
+  const ending = new AbortController();
+  const running = reaper.run(ending.signal).catch(() => undefined);
+  const looks = (): number => node.cloud.calls.filter((call) => call.startsWith("list")).length;
+  await node.clock.advance(12 * 60 * 60_000);
+  // Twelve looks an hour would be 144; one in an hour after the first ones is at most 18, jitter included.
+  expect(looks()).toBeGreaterThanOrEqual(11);
+  expect(looks()).toBeLessThanOrEqual(18);
+  node.cloud.vms.set("lost", orphan("lost"));
+  await node.clock.advance(120 * 60_000);
+  expect(node.cloud.vms.has("lost")).toBe(false);
+  ending.abort(new Error("the test is over"));
+  await running;
+});

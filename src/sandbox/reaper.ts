@@ -21,6 +21,11 @@ export const DEFAULT_REAPER: ReaperOptions = {
   dryRun: false,
 };
 
+/** After rounds that found nothing the pause doubles, up to so many intervals: a list of a whole fleet is dear. */
+const MOST_INTERVALS = 12;
+/** Nodes that were started together must not ask together for ever. */
+const JITTER = 0.1;
+
 /** Two complete lists at least so far apart must both show a VM without an owner. */
 const MIN_BETWEEN_LISTS_MS = 60_000;
 
@@ -51,10 +56,15 @@ export class Reaper {
 
   /** Rounds until aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await this.#deps.clock.sleep(this.#options.intervalMs, signal);
+    for (let intervals = 1; ; ) {
+      const pauseMs = Math.round(
+        this.#options.intervalMs * intervals * (1 + (Math.random() * 2 - 1) * JITTER),
+      );
+      await this.#deps.clock.sleep(pauseMs, signal);
       try {
         await this.round(signal);
+        intervals =
+          this.#suspects.size + this.#firstSeen.size > 0 ? 1 : Math.min(intervals * 2, MOST_INTERVALS);
       } catch (error) {
         signal.throwIfAborted();
         notify(this.#deps, { kind: "reaper-round", ownerless: undefined });

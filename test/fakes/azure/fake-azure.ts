@@ -4,6 +4,7 @@ import { type Booter, nullBooter } from "./booter.ts";
 import { type ArmCall, type ArmFault, Buckets, Faults, kindOf } from "./faults.ts";
 import { route } from "./routing.ts";
 import { defaultSettings, type FakeAzureSettings } from "./settings.ts";
+import { SubscriptionLimits } from "./subscription-limits.ts";
 import { removeVm } from "./virtual-machines.ts";
 import { World } from "./world.ts";
 
@@ -41,6 +42,8 @@ export class FakeAzure {
   readonly #calls: ArmCall[] = [];
   readonly #tokens = new Map<string, number>();
   readonly #intercept: ArmIntercept | undefined;
+  /** What all callers together may ask, where that is enforced. */
+  readonly subscription: SubscriptionLimits = new SubscriptionLimits();
   /** Calls that were over Azure's limits. */
   throttled = 0;
 
@@ -179,8 +182,12 @@ export class FakeAzure {
   }
 
   #throttle(request: ArmRequest): void {
-    if (!this.world.settings.throttle) return;
-    const waitMs = this.#buckets.waitMs(request, this.world.clock.monotonicMs());
+    const { settings, clock } = this.world;
+    const nowMs = clock.monotonicMs();
+    const waitMs = Math.max(
+      settings.throttle ? this.#buckets.waitMs(request, nowMs) : 0,
+      settings.subscriptionLimits ? this.subscription.waitMs(request, nowMs) : 0,
+    );
     if (waitMs === 0) return;
     this.throttled += 1;
     throw new ArmRefusal(

@@ -28,6 +28,8 @@ export interface FakeAzureSettings {
   bootFailures: number;
   /** Azure's documented limits per VM and minute are enforced. */
   readonly throttle: boolean;
+  /** Azure's documented limits per subscription are enforced, for all nodes together. */
+  readonly subscriptionLimits: boolean;
 }
 
 export const SUBSCRIPTION = "11111111-2222-3333-4444-555555555555";
@@ -62,5 +64,6 @@ export function defaultSettings(): FakeAzureSettings {
     full: {},
     bootFailures: 0,
     throttle: false,
+    subscriptionLimits: false,
   };
 }
