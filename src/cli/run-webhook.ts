@@ -4,6 +4,7 @@ import {
   folderCertificates,
   WebhookServer,
 } from "../kubernetes/webhook/index.ts";
+import { WebhookMetrics } from "../observe/index.ts";
 import { createLog, type Log, systemClock } from "../platform/index.ts";
 import { stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
@@ -19,9 +20,16 @@ export async function runWebhook(
   const stop = stopSignal();
   await using resources = new AsyncDisposableStack();
   const certificates = await openCertificates(config, { log, env, resources });
-  const server = resources.use(
-    await WebhookServer.start({ clock: systemClock, log, policy: config.policy }, config.server),
-  );
+  const version = await programVersion();
+  const metrics = new WebhookMetrics({
+    clock: systemClock,
+    log,
+    programVersion: version,
+    provider: config.provider,
+  });
+  if (config.metrics !== undefined) resources.defer(metrics.serve(config.metrics));
+  const deps = { clock: systemClock, log, policy: config.policy, onNotice: metrics.onNotice };
+  const server = resources.use(await WebhookServer.start(deps, config.server));
   await certificates.run((certificate) => server.serve(certificate), stop);
   await server.drain(config.stopDelayMs);
   return 0;

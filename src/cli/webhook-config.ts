@@ -13,6 +13,7 @@ import {
 import type { LogLevel } from "../platform/index.ts";
 import { DEFAULT_TLS_PROFILE, parseTlsProfile, type TlsProfile, tlsProfileWarnings } from "../tls/index.ts";
 import { flatten, logLevel, refuseIfAny } from "./config.ts";
+import { metricsAddress } from "./metrics-options.ts";
 import { type OptionResult, type OptionSources, readOptions } from "./options.ts";
 import { allowedMachineTypes, azureEnclaveMachine, type MachineOptions } from "./webhook-machines.ts";
 import { WEBHOOK_OPTIONS } from "./webhook-options.ts";
@@ -25,6 +26,10 @@ export interface WebhookConfig {
   readonly certificates:
     | { readonly from: "folder"; readonly folder: string }
     | { readonly from: "cluster"; readonly kubeconfig: string; readonly options: ClusterCertificatesOptions };
+  /** CLOUD_PROVIDER; "" if not set. */
+  readonly provider: string;
+  /** undefined: no metrics. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
   readonly logLevel: LogLevel;
   /** One sentence each, to be logged at start. */
   readonly warnings: readonly string[];
@@ -54,6 +59,8 @@ export function readWebhookConfig(surroundings: OptionSources): WebhookConfig {
     },
     stopDelayMs: options.durationMs("webhook-stop-delay") ?? 0,
     certificates,
+    provider: options.string("cloud-provider"),
+    metrics: metricsAddress(options),
     logLevel: logLevel(options),
     warnings: [...options.warnings, ...tlsProfileWarnings(tlsProfile)],
   };

@@ -6,6 +6,7 @@ import {
   parseQuantity,
   UNKNOWN_RESOURCE_POLICIES,
 } from "../kubernetes/webhook/index.ts";
+import { METRICS_OPTIONS } from "./metrics-options.ts";
 import {
   absolutePath,
   type Check,
@@ -238,4 +239,10 @@ const CERTIFICATES: OptionGroup = {
 };
 
 /** What the `webhook` command takes. */
-export const WEBHOOK_OPTIONS: readonly OptionGroup[] = [PODS, MACHINES, SERVER, CERTIFICATES];
+export const WEBHOOK_OPTIONS: readonly OptionGroup[] = [
+  PODS,
+  MACHINES,
+  SERVER,
+  CERTIFICATES,
+  METRICS_OPTIONS,
+];

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { ADAPTOR_SPECS } from "./adaptor-specs.ts";
 import { CONTROLLER_SPECS } from "./controller-specs.ts";
 import type { MetricSpec } from "./specs.ts";
+import { WEBHOOK_SPECS } from "./webhook-specs.ts";
 
 const path = join(import.meta.dirname, "../../docs/metrics.md");
 
@@ -11,6 +12,7 @@ const path = join(import.meta.dirname, "../../docs/metrics.md");
 const TABLES: Readonly<Record<string, readonly MetricSpec[]>> = {
   adaptor: ADAPTOR_SPECS,
   controller: CONTROLLER_SPECS,
+  webhook: WEBHOOK_SPECS,
 };
 
 function table(specs: readonly MetricSpec[]): string {

@@ -344,6 +344,27 @@ describe("CreateContainer", () => {
     const seen = CreateContainerRequest.decode((await vm.next("CreateContainer")).payload);
     expect(seen.OCI?.Annotations["io.confidentialcontainers.org.peerpodvolumes.target_path"]).toBe(source);
   });
+
+  test("carries the container's own limits, and is sent as it is when they make no sense", async () => {
+    const { shim, vm } = await linkedPod(bench);
+    let seen: CreateContainerRequest | undefined;
+    vm.handlers.set("CreateContainer", (asked) => {
+      seen = CreateContainerRequest.decode(asked.payload);
+      asked.answer();
+    });
+    const memoryOf = async (limits: string): Promise<bigint | undefined> => {
+      const Annotations = {
+        "io.kubernetes.cri.container-name": "c1",
+        "io.katacontainers.peerpods.limits": limits,
+      };
+      const OCI = Spec.create({ Annotations, Linux: {} });
+      const request = CreateContainerRequest.create({ containerId: "c1", OCI });
+      await shim.call(AGENT, "CreateContainer", CreateContainerRequest.encode(request).finish());
+      return seen?.OCI?.Linux?.Resources?.Memory?.Limit;
+    };
+    expect(await memoryOf('{"c1":{"memoryBytes":4096}}')).toBe(4096n);
+    expect(await memoryOf('{"c1":{"memoryBytes":"much"}}')).toBeUndefined();
+  });
 });
 
 describe("CloseSandbox", () => {

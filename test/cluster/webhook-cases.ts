@@ -1,9 +1,14 @@
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { KubernetesObject, V1ResourceQuota } from "@kubernetes/client-node";
 import * as v from "valibot";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { issueAuthority, issueServerCertificate } from "../../src/tls/index.ts";
 import { until } from "../real/service.ts";
 import type { Cluster } from "./cluster.ts";
+import { startWebhook } from "./patching-webhook.ts";
 import { type Replica, WEBHOOK, WebhookInstallation, whenReady } from "./webhook-replicas.ts";
 
 const HYPERVISOR = "io.katacontainers.config.hypervisor.";
@@ -62,6 +67,26 @@ const sizesOf = (pod: Pick<KubernetesObject, "metadata"> | CreatedPod | undefine
 const requestsOf = ({ spec }: CreatedPod): readonly unknown[] =>
   spec.containers.map(({ resources }) => resources.requests);
 
+/** Another webhook for the pods of a namespace, behind ours in the order of names. */
+const registrationOf = (namespace: string, ca: string): KubernetesObject & Record<string, unknown> => ({
+  apiVersion: "admissionregistration.k8s.io/v1",
+  kind: "MutatingWebhookConfiguration",
+  metadata: { name: `zz-${namespace}` },
+  webhooks: [
+    {
+      name: "injector.example.com",
+      clientConfig: {
+        service: { namespace, name: "injector" },
+        caBundle: Buffer.from(ca).toString("base64"),
+      },
+      rules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] }],
+      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+      sideEffects: "None",
+      admissionReviewVersions: ["v1"],
+    },
+  ],
+});
+
 const Text = v.object({ body: v.string() });
 /** What the API server said against it; "" when it was created. */
 async function refusal(creating: Promise<unknown>): Promise<string> {
@@ -108,16 +133,11 @@ export function webhookCases(cluster: () => Cluster): void {
       replica = await installed.serve(env);
     };
 
-    podCases({ api, tryPod, create });
-    outageCases({
-      api,
-      tryPod,
-      create,
-      takesEffect,
-      replica: () => replica,
-      replace,
-      installed: () => installed,
-    });
+    const pods = { api, tryPod, create };
+    const outages = { ...pods, takesEffect, replica: () => replica, replace, installed: () => installed };
+    podCases(pods);
+    outageCases(outages);
+    mountedCertificateCases(outages);
   });
 }
 
@@ -196,6 +216,28 @@ function podCases({ api, tryPod, create }: Pods): void {
     );
     const pod = await create(kataPod(namespace, "web", containers));
     expect(sizesOf(pod)).toEqual({ default_vcpus: "3", default_memory: "4352" });
+    expect(requestsOf(pod)).toEqual([VM, undefined]);
+  });
+
+  test("called again after another webhook added a sidecar, counts that too and loses nothing", async () => {
+    const namespace = await api().createNamespace("sidecars");
+    const sidecar = container({
+      name: "sidecar",
+      resources: { requests: { cpu: "100m", memory: "128Mi" }, limits: { cpu: "2", memory: "1Gi" } },
+    });
+    const patch = [{ op: "add", path: "/spec/containers/-", value: sidecar }];
+    await using injector = await startWebhook(`injector.${namespace}.svc`, patch);
+    await api().routeService(namespace, "injector", injector.port);
+    const resources = both({ cpu: "6", memory: "8Gi" });
+    // Its name has it called after ours.
+    await using _registration = await api().create([registrationOf(namespace, injector.ca)]);
+    const wanted = { default_vcpus: "8", default_memory: "9216" };
+    await api().waitForAdmission(
+      kataPod(namespace, "web", [{ name: "c0", resources }]),
+      ({ object }) => sizesOf(object)["default_memory"] === wanted.default_memory,
+    );
+    const pod = await create(kataPod(namespace, "web", [{ name: "c0", resources }]));
+    expect(sizesOf(pod)).toEqual(wanted);
     expect(requestsOf(pod)).toEqual([VM, undefined]);
   });
 
@@ -317,6 +359,40 @@ function outageCases({ api, tryPod, create, takesEffect, replica, replace, insta
     expect(trusted).toContain(before.trusted);
     expect(trusted).not.toBe(before.trusted);
     await successor.child.kill();
+  });
+}
+
+/** With certificates of somebody else's, as cert-manager mounts them and writes the caBundle. */
+function mountedCertificateCases({ api, takesEffect, replica, replace, installed }: Outages): void {
+  test("with mounted certificates asks nothing of the cluster, and follows their change", async () => {
+    const team = await api().createNamespace("team");
+    const { namespace } = installed();
+    await replica().child.kill();
+    const folder = await mkdtemp(join(tmpdir(), "webhook-certs-"));
+    try {
+      const validity = { nowMs: Date.now(), validityMs: 3_600_000 };
+      const authority = await issueAuthority({ name: "test", ...validity });
+      const dnsNames = [`${WEBHOOK}.${namespace}.svc`];
+      const mount = async (): Promise<void> => {
+        const { certPem, keyPem } = await issueServerCertificate(authority, { dnsNames, ...validity });
+        await writeFile(join(folder, "tls.crt"), certPem);
+        await writeFile(join(folder, "tls.key"), keyPem.reveal());
+      };
+      await mount();
+      await installed().trust(authority.certPem);
+      await replace({ PEERPODS_WEBHOOK_CERT_DIR: folder, PEERPODS_KUBECONFIG: "/nowhere" });
+      await takesEffect(team);
+      const before = await installed().servedBy(replica());
+      await mount();
+      await until(
+        "the other certificate",
+        ADMISSION_MS,
+        async () => (await installed().servedBy(replica())) !== before,
+      );
+      await takesEffect(team);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 }
 

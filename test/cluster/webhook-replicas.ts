@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import {
+  AdmissionregistrationV1Api,
   DiscoveryV1Api,
   type KubernetesObject,
   PatchStrategy,
@@ -148,6 +149,17 @@ export class WebhookInstallation implements AsyncDisposable {
     const Webhooks = v.array(v.object({ clientConfig: v.object({ caBundle: v.optional(v.string(), "") }) }));
     const [webhook] = v.parse(Webhooks, configuration.webhooks);
     return Buffer.from(webhook?.clientConfig.caBundle ?? "", "base64").toString();
+  }
+
+  /** Has the API server trust this authority, PEM, as cert-manager does. */
+  async trust(authority: string): Promise<void> {
+    const caBundle = Buffer.from(authority).toString("base64");
+    await this.#cluster.api.config
+      .makeApiClient(AdmissionregistrationV1Api)
+      .patchMutatingWebhookConfiguration(
+        { name: WEBHOOK, body: [{ op: "add", path: "/webhooks/0/clientConfig/caBundle", value: caBundle }] },
+        setHeaderOptions("Content-Type", PatchStrategy.JsonPatch),
+      );
   }
 
   /** The certificate that a replica serves, if the API server would accept it. */

@@ -10,6 +10,8 @@ import { type Nano, wholeMiB, wholeMillis, wholeUnits } from "./quantity.ts";
 export interface AnnotationChange {
   readonly set: Readonly<Record<string, string>>;
   readonly remove: readonly string[];
+  /** Those of the first that say what the VM is to be. */
+  readonly written: Readonly<Record<string, string>>;
 }
 
 const MAX_NUMBER = BigInt(Number.MAX_SAFE_INTEGER);
@@ -39,6 +41,7 @@ export function annotationsFor(
       ...(limits === undefined ? {} : { [Annotation.Limits]: limits }),
       ...(original === undefined ? {} : { [Annotation.Original]: original }),
     },
+    written,
     remove: Object.keys(kept.written).filter((key) => isOurs(key) && !Object.hasOwn(written, key)),
   };
 }

@@ -4,6 +4,7 @@ export {
   clusterCertificates,
   folderCertificates,
 } from "./certificates.ts";
+export type { WebhookNotice } from "./notices.ts";
 export {
   BAD_ANNOTATION_POLICIES,
   INIT_POLICIES,

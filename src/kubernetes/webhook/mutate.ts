@@ -14,6 +14,8 @@ export type Verdict =
       readonly operations: readonly PatchOperation[];
       /** For the user who makes the pod; it is made all the same. */
       readonly warnings: readonly string[];
+      /** What the webhook says of the VM, for its log: `default_vcpus`, `machine_type`, ... */
+      readonly sizes: Readonly<Record<string, string>>;
     }
   | {
       readonly allowed: false;
@@ -22,7 +24,8 @@ export type Verdict =
       readonly message: string;
     };
 
-const UNTOUCHED: Verdict = { allowed: true, operations: [], warnings: [] };
+/** For what is none of our business. */
+export const UNTOUCHED: Verdict = { allowed: true, operations: [], warnings: [], sizes: {} };
 
 /**
  * Turns a pod of our runtime class into one whose resources are its VM's, or says why it cannot work. Any other pod, whatever it
@@ -70,6 +73,9 @@ function change(pod: Pod, policy: WebhookPolicy): Verdict {
     allowed: true,
     operations: [...annotationOperations(pod, annotations), ...stripResources(pod, containers, policy)],
     warnings: [...devices, ...problems],
+    sizes: Object.fromEntries(
+      Object.entries(annotations.written).map(([key, value]) => [key.slice(key.lastIndexOf(".") + 1), value]),
+    ),
   };
 }
 

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { mutatePod, type Verdict } from "./mutate.ts";
+import { mutatePod, UNTOUCHED, type Verdict } from "./mutate.ts";
 import type { WebhookPolicy } from "./policy.ts";
 
 const API_VERSION = "admission.k8s.io/v1";
@@ -61,9 +61,7 @@ export function answerReview(body: string, policy: WebhookPolicy): Reviewed {
     `${group}/${version}/${resource}` === "/v1/pods" &&
     request.operation === "CREATE" &&
     request.subResource === "";
-  const verdict: Verdict = isNewPod
-    ? mutatePod(request.object, policy)
-    : { allowed: true, operations: [], warnings: [] };
+  const verdict = isNewPod ? mutatePod(request.object, policy) : UNTOUCHED;
   return { answer: answer(request.uid, verdict), verdict, pod: podName(request.namespace, request.object) };
 }
 

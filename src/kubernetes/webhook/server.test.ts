@@ -7,6 +7,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { FakeClock } from "../../../test/fakes/fake-clock.ts";
 import { silentLog } from "../../platform/index.ts";
 import { type Certified, issueAuthority, issueServerCertificate, parseTlsProfile } from "../../tls/index.ts";
+import type { WebhookNotice } from "./notices.ts";
 import { WebhookServer, type WebhookServerOptions } from "./server.ts";
 import { testPolicy } from "./test-policy.ts";
 
@@ -57,12 +58,17 @@ beforeAll(async () => {
 describe("the webhook's server", () => {
   let clock: FakeClock;
   let server: WebhookServer;
+  let notices: WebhookNotice[];
 
   const startWith = (over: Partial<WebhookServerOptions> = {}) =>
-    WebhookServer.start({ clock, log: silentLog, policy: testPolicy() }, { ...options, ...over });
+    WebhookServer.start(
+      { clock, log: silentLog, policy: testPolicy(), onNotice: (notice) => notices.push(notice) },
+      { ...options, ...over },
+    );
 
   beforeEach(async () => {
     clock = new FakeClock();
+    notices = [];
     server = await startWith();
   });
 
@@ -158,6 +164,8 @@ describe("the webhook's server", () => {
     expect((await send({ path: "/other" })).status).toBe(404);
     expect((await send({ method: "GET" })).status).toBe(405);
     expect((await send()).status).toBe(200);
+    const outcomes = notices.flatMap((notice) => (notice.kind === "review" ? [notice.outcome] : []));
+    expect(outcomes.toSorted()).toEqual(["changed", ...new Array(5).fill("refused"), "untouched"]);
   });
 
   test("is not disturbed by clients that break off, in their handshake or in their request", async () => {

@@ -5,10 +5,15 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from "node:http";
-import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
+import {
+  createServer as createHttpsServer,
+  type Server as HttpsServer,
+  type ServerOptions,
+} from "node:https";
 import { describeError, invalidConfig } from "../../errors/index.ts";
 import type { Clock, Log } from "../../platform/index.ts";
-import { type Certified, profileOptions, type TlsProfile } from "../../tls/index.ts";
+import { type Certified, inspectCertificate, profileOptions, type TlsProfile } from "../../tls/index.ts";
+import type { WebhookNotice } from "./notices.ts";
 import type { WebhookPolicy } from "./policy.ts";
 import { answerReview, type Reviewed, refused } from "./review.ts";
 
@@ -25,6 +30,8 @@ export interface WebhookServerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly policy: WebhookPolicy;
+  /** Must not throw. */
+  readonly onNotice: (notice: WebhookNotice) => void;
 }
 
 /** As the Go webhook's (sigs.k8s.io/controller-runtime pkg/webhook/admission/http.go): twice what etcd takes, and more. */
@@ -72,10 +79,13 @@ export class WebhookServer implements AsyncDisposable {
       cert: certificate.certPem,
       key: certificate.keyPem.reveal(),
     };
-    if (this.#reviews !== undefined) {
-      this.#reviews.setSecureContext(context);
-      return;
-    }
+    const { notAfterMs } = inspectCertificate(certificate.certPem);
+    if (this.#reviews === undefined) await this.#listen(context);
+    else this.#reviews.setSecureContext(context);
+    this.#deps.onNotice({ kind: "certificate", notAfterMs });
+  }
+
+  async #listen(context: ServerOptions): Promise<void> {
     const server = createHttpsServer(context, (request, response) => void this.#answer(request, response));
     server.keepAliveTimeout = KEEP_ALIVE_MS;
     server.headersTimeout = REQUEST_TIMEOUT_MS;
@@ -129,19 +139,24 @@ export class WebhookServer implements AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#stopping) response.setHeader("connection", "close");
+    const { clock, log, onNotice } = this.#deps;
+    const startMs = clock.monotonicMs();
+    const tell = (outcome: Extract<WebhookNotice, { kind: "review" }>["outcome"]): void =>
+      onNotice({ kind: "review", outcome, durationMs: clock.monotonicMs() - startMs });
     try {
       const path = request.url?.split("?")[0];
       if (path !== REVIEW_PATH) return end(response, 404, "not found\n");
       if (request.method !== "POST") return end(response, 405, "send an AdmissionReview by POST\n");
       const reviewed = await this.#review(request);
-      this.#tell(reviewed);
       end(response, 200, JSON.stringify(reviewed.answer), "application/json");
+      tell(this.#log(reviewed));
     } catch (error) {
       if (request.destroyed && !request.complete) return; // The caller has left.
       // A bug of ours: the process and its other requests go on.
-      this.#deps.log.error("an admission review could not be answered", { error: describeError(error) });
+      log.error("an admission review could not be answered", { error: describeError(error) });
       if (!response.headersSent) end(response, 500, "the webhook failed; its log says why\n");
       else response.destroy();
+      tell("failed");
     }
   }
 
@@ -156,11 +171,19 @@ export class WebhookServer implements AsyncDisposable {
     return answerReview(body, this.#deps.policy);
   }
 
-  #tell({ verdict, pod }: Reviewed): void {
+  #log({ verdict, pod }: Reviewed): "changed" | "untouched" | "refused" {
     const { log } = this.#deps;
-    if (!verdict.allowed) log.warn("refused a pod", { pod, reason: verdict.message });
-    else if (verdict.operations.length > 0) log.info("sized a pod's VM", { pod, warnings: verdict.warnings });
-    else log.debug("left a pod as it is", { pod });
+    if (!verdict.allowed) {
+      log.warn("refused a pod", { pod, reason: verdict.message });
+      return "refused";
+    }
+    if (verdict.operations.length === 0) {
+      log.debug("left a pod as it is", { pod });
+      return "untouched";
+    }
+    const { warnings, sizes } = verdict;
+    log.info("made a pod one for a VM", { pod, ...sizes, ...(warnings.length === 0 ? {} : { warnings }) });
+    return "changed";
   }
 }
 
