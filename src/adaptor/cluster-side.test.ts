@@ -1,8 +1,12 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { eagerClock } from "../../test/fakes/eager-clock.ts";
 import { FakeClock } from "../../test/fakes/fake-clock.ts";
+import { FakeProvider } from "../../test/fakes/fake-provider.ts";
 import { FakeSandboxes } from "../../test/fakes/fake-sandboxes.ts";
-import { FakeApi, type FakeApiServer, serveFakeApi } from "../../test/fakes/kubernetes/index.ts";
+import { FakeApi, type FakeApiServer, FakeKubelet, serveFakeApi } from "../../test/fakes/kubernetes/index.ts";
 import { type Clock, silentLog, systemClock } from "../platform/index.ts";
 import { ClusterSide } from "./cluster-side.ts";
 import type { ClusterConfig } from "./config.ts";
@@ -13,8 +17,10 @@ const never = new AbortController().signal;
 let api: FakeApi;
 let server: FakeApiServer;
 let node: FakeSandboxes;
+let kubeletDir: string;
 
 beforeEach(async () => {
+  kubeletDir = await mkdtemp(join(tmpdir(), "device-plugins-"));
   api = new FakeApi();
   server = await serveFakeApi(api);
   node = new FakeSandboxes({ owner: { clusterId: "", nodeName: "n" } });
@@ -23,16 +29,29 @@ beforeEach(async () => {
 
 afterEach(async () => {
   node[Symbol.dispose]();
+  await rm(kubeletDir, { recursive: true });
   await server[Symbol.asyncDispose]();
 });
 
+class CloudWithQuota extends FakeProvider {
+  async quota(): Promise<number> {
+    return 2;
+  }
+}
+
 interface Change {
+  readonly provider?: FakeProvider;
   readonly clusterId?: string;
   readonly nodeResource?: ClusterConfig["nodeResource"];
   readonly clock?: Clock;
 }
 
-async function open({ clusterId = "", nodeResource = "status", clock = eagerClock }: Change = {}) {
+async function open({
+  clusterId = "",
+  nodeResource = "status",
+  clock = eagerClock,
+  provider = node.cloud,
+}: Change = {}) {
   const effective = new EffectiveConfig(node.live);
   const side = await ClusterSide.open(
     {
@@ -46,6 +65,7 @@ async function open({ clusterId = "", nodeResource = "status", clock = eagerCloc
       kubeconfigFile: server.kubeconfigFile,
       serviceEnv: { KUBERNETES_SERVICE_HOST: "", KUBERNETES_SERVICE_PORT: "" },
       nodeResource,
+      devicePluginDir: kubeletDir,
     },
     { clock, log: silentLog, programVersion: "1", effective },
   );
@@ -54,7 +74,7 @@ async function open({ clusterId = "", nodeResource = "status", clock = eagerCloc
     side,
     effective,
     begin: async () => {
-      leave = await side.begin({ journal: node.journal, provider: node.cloud }, never);
+      leave = await side.begin({ epoch: 1, journal: node.journal, provider }, never);
     },
     leave: () => leave(),
     async [Symbol.asyncDispose]() {
@@ -127,6 +147,29 @@ test("PEERPODS_NODE_RESOURCE=off leaves the Node alone", async () => {
   await it.leave();
   await it.side.withdraw();
   expect(api.calls.filter((call) => call.resource.startsWith("nodes"))).toEqual([]);
+});
+
+test("PEERPODS_NODE_RESOURCE=device-plugin tells the kubelet, as far as the cloud's quota goes, and leaves the Node alone", async () => {
+  const kubelet = new FakeKubelet(kubeletDir);
+  await kubelet.start();
+  try {
+    const provider = new CloudWithQuota();
+    await using it = await open({
+      clusterId: "c",
+      nodeResource: "device-plugin",
+      clock: systemClock,
+      provider,
+    });
+    await it.begin();
+    const devices = () => kubelet.devices("kata.peerpods.io/vm");
+    await kubelet.until(() => devices().capacity === 10 && devices().allocatable === 2);
+    await it.leave();
+    kubelet.stop();
+    await it.side.withdraw();
+    expect(api.calls.filter((call) => call.resource.startsWith("nodes"))).toEqual([]);
+  } finally {
+    kubelet.stop();
+  }
 });
 
 test("the Node's own limit becomes the lifecycle's", async () => {

@@ -1,8 +1,6 @@
-import type { Provider } from "../../providers/contract.ts";
 import { describeError } from "../errors/index.ts";
 import type { Journal } from "../journal/index.ts";
 import { ClusterClient, clusterAccess, NAMESPACES, ReconcileLoop } from "../kubernetes/client/index.ts";
-import { NodeCapacity } from "../kubernetes/node/index.ts";
 import { eventOf, PeerPods, PodEvents, pullSecrets } from "../kubernetes/pods/index.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import type { LifecycleNotice, PodRef, PullSecrets } from "../sandbox/index.ts";
@@ -10,6 +8,7 @@ import { MAX_AUTH_JSON_BYTES } from "../user-data/index.ts";
 import { podVmsOf } from "./cluster-vms.ts";
 import type { AdaptorConfig, ClusterConfig } from "./config.ts";
 import type { EffectiveConfig } from "./effective-config.ts";
+import { type ClusterTerm, type NodeResource, nodeResource } from "./node-resource.ts";
 
 /** Its UID is the cluster's identity when CLUSTER_ID is not set. */
 const IDENTITY_NAMESPACE = "kube-system";
@@ -28,12 +27,6 @@ export interface ClusterSideDeps {
   readonly effective: EffectiveConfig;
 }
 
-/** What one term of ownership gives the cluster's side to work with. */
-export interface ClusterTerm {
-  readonly journal: Journal;
-  readonly provider: Provider;
-}
-
 /**
  * All that the adaptor does with the cluster: capacity of the node, PeerPods, pull secrets, Events, the cluster's identity. Nothing
  * of it holds up a pod: an API server that does not answer is asked again beside everything else.
@@ -43,12 +36,13 @@ export class ClusterSide {
   readonly #deps: ClusterSideDeps;
   readonly #client: ClusterClient;
   readonly #events: PodEvents;
-  readonly #capacity: NodeCapacity | undefined;
+  readonly #cluster: ClusterConfig;
   readonly #ending = new AbortController();
   readonly #beside: Promise<void>[] = [];
   /** Of the term that runs. */
   #term: ClusterTerm | undefined;
   #peerPods: PeerPods | undefined;
+  #resource: NodeResource | undefined;
   readonly pullSecrets: PullSecrets;
 
   private constructor(
@@ -57,8 +51,9 @@ export class ClusterSide {
     deps: ClusterSideDeps,
     client: ClusterClient,
   ) {
-    const { clock, log, effective } = deps;
+    const { clock, log } = deps;
     this.#config = config;
+    this.#cluster = cluster;
     this.#deps = deps;
     this.#client = client;
     this.#events = new PodEvents({ client, clock, log }, config.node.name);
@@ -66,18 +61,6 @@ export class ClusterSide {
       ...{ client, clock, log, events: this.#events },
       limitBytes: MAX_AUTH_JSON_BYTES,
     });
-    if (cluster.nodeResource === "status") {
-      this.#capacity = new NodeCapacity(
-        { client, clock, log },
-        {
-          nodeName: config.node.name,
-          pod: { uid: config.node.podUid, namespace: config.node.podNamespace, name: config.node.podName },
-          limit: () => effective.configuredLimit,
-          onNodeLimit: (nodeLimit) => effective.learn({ nodeLimit }),
-        },
-      );
-      effective.onChange(() => this.#capacity?.refresh());
-    }
   }
 
   /** Connects to nothing yet. Throws `invalid-config` when a kubeconfig cannot be used. */
@@ -114,8 +97,13 @@ export class ClusterSide {
       { nodeName: name, provider: this.#config.provider },
     );
     this.#peerPods = peerPods;
+    this.#resource = nodeResource(
+      { ...this.#deps, client: this.#client },
+      { node: this.#config.node, cluster: this.#cluster },
+      term,
+    );
     const ending = new AbortController();
-    const parts = [peerPods, this.#events, ...(this.#capacity === undefined ? [] : [this.#capacity])];
+    const parts = [peerPods, this.#events, ...(this.#resource === undefined ? [] : [this.#resource])];
     const running = parts.map((part) => part.run(ending.signal));
     await this.#identify(term.journal, signal);
     return async () => {
@@ -130,7 +118,7 @@ export class ClusterSide {
   async withdraw(): Promise<void> {
     const { clock, log } = this.#deps;
     try {
-      await this.#capacity?.withdraw(clock.timeout(WITHDRAW_TIMEOUT_MS));
+      await this.#resource?.withdraw(clock.timeout(WITHDRAW_TIMEOUT_MS));
     } catch (error) {
       log.warn("the node's capacity could not be withdrawn; the next adaptor of this node sets it", {
         error: describeError(error),

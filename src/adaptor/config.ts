@@ -26,7 +26,7 @@ export interface NodeConfig {
 }
 
 /** How the node's capacity of pod VMs becomes known to the scheduler. */
-export type NodeResourceMode = "status" | "off";
+export type NodeResourceMode = "status" | "device-plugin" | "off";
 
 /** The cluster that this node is of. */
 export interface ClusterConfig {
@@ -35,6 +35,8 @@ export interface ClusterConfig {
   /** What the kubelet tells pods of the API server's address. */
   readonly serviceEnv: Readonly<Record<"KUBERNETES_SERVICE_HOST" | "KUBERNETES_SERVICE_PORT", string>>;
   readonly nodeResource: NodeResourceMode;
+  /** Where the kubelet has its sockets; absolute. */
+  readonly devicePluginDir: string;
 }
 
 /** Absolute paths. */

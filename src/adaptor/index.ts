@@ -6,6 +6,7 @@ export type {
   LimitsConfig,
   NetworkConfig,
   NodeConfig,
+  NodeResourceMode,
   PathsConfig,
   PodVmConfig,
   ShimProxyMode,

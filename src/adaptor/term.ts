@@ -103,7 +103,7 @@ export async function runTerm(term: Term): Promise<void> {
     open.close(),
   );
   opened.defer(measureTerm(term, { epoch, journal, session }));
-  const leaveCluster = await term.cluster?.begin({ journal, provider: deps.provider }, term.stop);
+  const leaveCluster = await term.cluster?.begin({ epoch, journal, provider: deps.provider }, term.stop);
   if (leaveCluster !== undefined) opened.defer(leaveCluster);
   term.state.owns({ epoch, state: () => control.state });
   control.begin();

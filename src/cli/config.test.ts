@@ -171,6 +171,7 @@ test("every variable of peer-pods-cm reaches its place", () => {
     kubeconfigFile: "/k",
     serviceEnv: { KUBERNETES_SERVICE_HOST: "", KUBERNETES_SERVICE_PORT: "" },
     nodeResource: "off",
+    devicePluginDir: "/var/lib/kubelet/device-plugins",
   });
 });
 

@@ -9,6 +9,7 @@ import type {
   LimitsConfig,
   NetworkConfig,
   NodeConfig,
+  NodeResourceMode,
   PathsConfig,
   ShimProxyMode,
   TlsConfig,
@@ -230,7 +231,8 @@ function readCluster(
   return {
     kubeconfigFile,
     serviceEnv,
-    nodeResource: options.string("node-resource") === "off" ? "off" : "status",
+    nodeResource: nodeResourceMode(options.string("node-resource")),
+    devicePluginDir: options.string("device-plugin-dir"),
   };
 }
 
@@ -313,6 +315,9 @@ function durationMs(options: OptionReader, flag: string): number {
   if (value === undefined) throw internal(`option -${flag} has no default`);
   return value;
 }
+
+const nodeResourceMode = (text: string): NodeResourceMode =>
+  text === "off" || text === "device-plugin" ? text : "status";
 
 const shimProxyMode = (text: string): ShimProxyMode =>
   text === "external" || text === "embedded" ? text : "auto";

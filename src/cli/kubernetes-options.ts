@@ -1,4 +1,4 @@
-import { oneOf, port } from "./option-checks.ts";
+import { absolutePath, oneOf, port } from "./option-checks.ts";
 import { KUBECONFIG, LOG_LEVEL, type OptionGroup } from "./shared-options.ts";
 
 /** The cluster that the adaptor serves, and what is asked of its process. */
@@ -29,8 +29,16 @@ export const KUBERNETES: OptionGroup = {
       env: "PEERPODS_NODE_RESOURCE",
       kind: "string",
       default: "status",
-      help: "how the scheduler learns how many pod VMs the node takes, as kata.peerpods.io/vm: status: in the Node's status; off",
-      validate: oneOf(["status", "off"]),
+      help: "how the scheduler learns how many pod VMs the node takes, as kata.peerpods.io/vm: status: in the Node's status; device-plugin: through the kubelet, which needs no right on nodes; off",
+      validate: oneOf(["status", "device-plugin", "off"]),
+    },
+    {
+      flag: "device-plugin-dir",
+      env: "PEERPODS_DEVICE_PLUGIN_DIR",
+      kind: "string",
+      default: "/var/lib/kubelet/device-plugins",
+      help: "folder of the kubelet's socket for device plugins",
+      validate: absolutePath,
     },
     {
       flag: "pod-namespace",

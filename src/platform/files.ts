@@ -1,4 +1,4 @@
-import { open, stat, statfs } from "node:fs/promises";
+import { open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { tooLarge } from "../errors/index.ts";
 
 /** NSFS_MAGIC of include/uapi/linux/magic.h: the file system behind /proc/<pid>/ns and bind-mounted namespaces. */
@@ -37,4 +37,29 @@ export async function fileMode(path: string): Promise<number> {
 export async function isSameFile(one: string, other: string): Promise<boolean> {
   const [first, second] = await Promise.all([stat(one), stat(other)]);
   return first.dev === second.dev && first.ino === second.ino;
+}
+
+/** Changes when another file takes the path's place; undefined: nothing is there. Throws Node's own error on anything else. */
+export async function fileIdentity(path: string): Promise<string | undefined> {
+  try {
+    const { dev, ino, ctimeNs } = await stat(path, { bigint: true });
+    // An inode's number is given again soon.
+    return `${dev}/${ino}/${ctimeNs}`;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Removes the files of a folder whose names match, `keep` excepted. A folder that is not there has none. */
+export async function removeFiles(dir: string, matching: RegExp, keep: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(dir);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
+  }
+  for (const name of names)
+    if (matching.test(name) && name !== keep) await rm(`${dir}/${name}`, { force: true });
 }

@@ -1,7 +1,7 @@
 export { aborted } from "./aborted.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export { type Exec, type ExecOptions, type ExecResult, systemExec } from "./exec.ts";
-export { fileMode, isNamespaceFile, isSameFile, readTextFile } from "./files.ts";
+export { fileIdentity, fileMode, isNamespaceFile, isSameFile, readTextFile, removeFiles } from "./files.ts";
 export { type Live, LiveValue } from "./live.ts";
 export { type Log, type LogFields, silentLog } from "./log.ts";
 export { makeFolder, readBootId } from "./node-files.ts";
