@@ -98,9 +98,9 @@ automountServiceAccountToken: false
 {{- toYaml $all }}
 {{- end }}
 
-{{/* How the node's capacity is advertised: patch, device-plugin or off. */}}
+{{/* How the node's capacity is advertised: status, device-plugin or off. */}}
 {{- define "peerpods.nodeResource" -}}
-{{- get (include "peerpods.config" . | fromYaml) "PEERPODS_NODE_RESOURCE" | default "patch" }}
+{{- get (include "peerpods.config" . | fromYaml) "PEERPODS_NODE_RESOURCE" | default "status" }}
 {{- end }}
 
 {{/* What the shim-proxy must know as the adaptor does, as YAML. */}}
