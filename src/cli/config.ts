@@ -16,7 +16,7 @@ import type {
 } from "../adaptor/index.ts";
 import { describeError, internal, invalidConfig } from "../errors/index.ts";
 import { LOG_LEVELS, type LogLevel } from "../platform/index.ts";
-import { type PoolEntry, parsePool } from "../sandbox/index.ts";
+import { type PoolEntry, parsePool } from "../sandbox/pool-kinds.ts";
 import { DEFAULT_TLS_PROFILE, parseTlsProfile, tlsProfileWarnings } from "../tls/index.ts";
 import { adminSocketPath } from "./admin-socket.ts";
 import { ADAPTOR_OPTIONS } from "./common-options.ts";
