@@ -1,12 +1,16 @@
 import { accessSync, constants } from "node:fs";
+import type { Provider } from "../../providers/contract.ts";
 import type { AdaptorStage, HealthFacts } from "../admin/index.ts";
 import { describeError } from "../errors/index.ts";
-import type { ControlPlaneState } from "../sandbox/index.ts";
+import type { Journal } from "../journal/index.ts";
+import type { ControlPlane, ControlPlaneState } from "../sandbox/index.ts";
 
 /** What this process has of the node while it owns it. */
 export interface Ownership {
   readonly epoch: number;
-  state(): ControlPlaneState;
+  readonly journal: Journal;
+  readonly control: ControlPlane;
+  readonly provider: Provider;
 }
 
 /** Where this process is in its life: written as it goes on, read by probes and by people. */
@@ -36,6 +40,11 @@ export class AdaptorState {
     this.#ownership = ownership;
   }
 
+  /** The journal is closed next. */
+  owned(): void {
+    this.#ownership = undefined;
+  }
+
   ending(): void {
     this.#stage = "ending";
     this.#detail = "what is under way is left to the next control plane";
@@ -46,8 +55,9 @@ export class AdaptorState {
   }
 
   facts(): HealthFacts {
-    const fatal = this.#ownership?.state().broken ?? [];
-    if (this.#stage === "owner" && this.#ownership !== undefined) return ownerFacts(this.#ownership.state());
+    const fatal = this.#ownership?.control.state.broken ?? [];
+    if (this.#stage === "owner" && this.#ownership !== undefined)
+      return ownerFacts(this.#ownership.control.state);
     const obstacles = this.#stage === "standby" ? this.#folderObstacle() : [];
     return {
       stage: this.#stage === "owner" ? "starting" : this.#stage,

@@ -1,5 +1,6 @@
 import type { Provider, ProviderContext, ProviderModule } from "../../providers/contract.ts";
 import { withSizing } from "../../providers/selection/index.ts";
+import type { ConfigurationStatus } from "../admin/index.ts";
 import { type Clock, type Exec, LiveValue, type Log, type LogLevel } from "../platform/index.ts";
 import type { AdaptorConfig } from "./config.ts";
 import { EffectiveConfig } from "./effective-config.ts";
@@ -42,6 +43,19 @@ export class LiveSettings {
 
   get sandboxConfig(): EffectiveConfig {
     return this.#sandboxConfig;
+  }
+
+  /** Where the configuration comes from, and what is wrong with it. */
+  get status(): ConfigurationStatus {
+    return {
+      source: "environment",
+      trouble: null,
+      changedAt: null,
+      wrong: [],
+      unknown: [],
+      needRestart: [],
+      overridden: [],
+    };
   }
 
   get provider(): Provider {

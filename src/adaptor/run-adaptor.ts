@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
+import type { AdminServer } from "../admin/index.ts";
 import {
   createLog,
   LiveValue,
@@ -15,10 +16,9 @@ import type { ClusterSide, ClusterSideDeps } from "./cluster-side.ts";
 import type { AdaptorConfig } from "./config.ts";
 import type { PointHook } from "./crash-points.ts";
 import { LiveSettings } from "./live-settings.ts";
-import { logLevelRoutes } from "./log-level-routes.ts";
 import { waitForLock, watchLock } from "./owner-lock.ts";
 import { systemdNotifier } from "./systemd.ts";
-import { runTerm } from "./term.ts";
+import { runTerm, type Term } from "./term.ts";
 
 /** What one run of the adaptor is given beside its settings. */
 export interface AdaptorSurroundings {
@@ -43,59 +43,55 @@ export async function runAdaptor(
   const podsDirExisted = existsSync(config.paths.podsDir);
   makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
   await using opened = new AsyncDisposableStack();
-  const admin = opened.adopt(await openAdminSide(config, { clock, log, programVersion }), (side) =>
+  const about = { clock, log, programVersion };
+  const admin = opened.adopt(await openAdminSide(config, { ...about, logLevel }), (side) =>
     side.server.close(),
   );
-  admin.routes.push(...logLevelRoutes(logLevel, log));
   const networking = chooseNetworking(config, log, points);
   const live = { clock, exec: systemExec, log, logLevel, onCall: admin.metrics.onCall };
   const settings = opened.adopt(await LiveSettings.open(config, module, live), (open) => open.close());
-  const cluster = await openCluster(config, {
-    clock,
-    log,
-    programVersion,
-    effective: settings.sandboxConfig,
-  });
+  const cluster = await openCluster(config, { ...about, effective: settings.sandboxConfig });
   opened.defer(async () => await cluster?.close());
   if (cluster !== undefined) admin.notices.add(cluster.onNotice);
+  admin.tellOf(settings);
   if (config.verifyCloudConfig) {
     admin.state.starting("asking the cloud whether the configuration is right");
     if (!(await verifies(settings.provider, log, stop))) return 1;
   }
   makeFolder("PEERPODS_STATE_DIR", config.paths.stateDir);
   makeFolder("PODS_DIR", config.paths.podsDir);
-  const bootId = readBootId(config.paths.bootIdFile);
+  const node = { bootId: readBootId(config.paths.bootIdFile), podsDirExisted };
+  const { sandboxConfig, provider } = settings;
+  const { state, metrics, notices } = admin;
+  const ours = { sandboxConfig, provider, cluster, state, metrics, onNotice: notices.tell };
+  return await ownNode({ ...about, ...ours, config, networking, node, points }, admin.server, stop);
+}
+
+/** Stands by until the node is ours, and acts on it until `stop` aborts. Resolves to the exit status. */
+async function ownNode(
+  term: Omit<Term, "stop" | "onServing">,
+  server: AdminServer,
+  stop: AbortSignal,
+): Promise<number> {
+  const { clock, log, config, state } = term;
   const systemd = systemdNotifier({ clock, exec: systemExec, log }, config.node.notifySocket, stop);
   const onWait = (): void => {
-    admin.state.standingBy();
+    state.standingBy();
     systemd.ready();
   };
   const lock = await waitForLock(config, { clock, log, onWait }, stop);
   if (lock === undefined) return 0;
-  admin.server.takePath();
-  const node = { bootId, podsDirExisted };
+  server.takePath();
+  state.starting("taking the node over");
   const lost = watchLock(lock, clock, log);
-  const ended = AbortSignal.any([stop, lost.signal]);
   await runTerm({
-    config,
-    sandboxConfig: settings.sandboxConfig,
-    provider: settings.provider,
-    cluster,
-    networking,
-    clock,
-    log,
-    node,
-    stop: ended,
-    programVersion,
-    points,
-    state: admin.state,
-    onNotice: admin.notices.tell,
-    metrics: admin.metrics,
+    ...term,
+    stop: AbortSignal.any([stop, lost.signal]),
     onServing: () => systemd.ready(),
   });
   lost.cancel();
   lock.release();
-  if (!lost.signal.aborted) await cluster?.withdraw();
+  if (!lost.signal.aborted) await term.cluster?.withdraw();
   return lost.signal.aborted ? 1 : 0;
 }
 

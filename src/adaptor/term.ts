@@ -105,7 +105,8 @@ export async function runTerm(term: Term): Promise<void> {
   opened.defer(measureTerm(term, { epoch, journal, session }));
   const leaveCluster = await term.cluster?.begin({ epoch, journal, provider: deps.provider }, term.stop);
   if (leaveCluster !== undefined) opened.defer(leaveCluster);
-  term.state.owns({ epoch, state: () => control.state });
+  term.state.owns({ epoch, journal, control, provider: term.provider });
+  opened.defer(() => term.state.owned());
   control.begin();
   // What keeps it from serving is logged where it happens.
   void control.ready(term.stop).then(term.onServing, () => undefined);

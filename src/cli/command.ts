@@ -10,3 +10,9 @@ export interface Command extends CommandSummary {
   /** Resolves to the exit status. Throws `invalid-config` before anything is started. */
   run(surroundings: Surroundings): Promise<number>;
 }
+
+/** A command that is not a provider's adaptor: what help says of it, and how it is loaded. */
+export interface Listed {
+  readonly summary: string;
+  load(summary: CommandSummary): Promise<Command>;
+}

@@ -1,11 +1,11 @@
 import { PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
 import { systemClock } from "../platform/index.ts";
+import { ADMIN_COMMANDS } from "./admin-commands.ts";
 import { CLUSTER_COMMANDS, clusterCommand, isClusterCommand } from "./cluster-commands.ts";
-import type { Command } from "./command.ts";
+import type { Command, Listed } from "./command.ts";
 import {
   adaptorOptionGroups,
-  adminSocket,
   flatten,
   logLevel,
   readAdaptorConfig,
@@ -15,7 +15,7 @@ import {
 import type { CommandSummary } from "./help.ts";
 import type { InitdataAction } from "./initdata-command.ts";
 import { readOptions } from "./options.ts";
-import { PROCESS_OPTIONS, STATE_DIR, WHERE_IT_ANSWERS } from "./shared-options.ts";
+import { PROCESS_OPTIONS, STATE_DIR } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
 import { stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
@@ -40,12 +40,6 @@ const adaptorSummary = (name: string): CommandSummary => ({
   summary: `The adaptor (control plane) with pod VMs of provider ${name}.`,
 });
 
-/** A command that is not a provider's adaptor: what help says of it, and how it is loaded. */
-interface Listed {
-  readonly summary: string;
-  load(summary: CommandSummary): Promise<Command>;
-}
-
 /** In the order of the overview. A name of two words is a command of a group. */
 const COMMANDS: Readonly<Record<string, Listed>> = {
   "shim-proxy": {
@@ -62,11 +56,7 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
       "The admission webhook: sizes the VMs of peer pods by what their containers ask for, and refuses what cannot work.",
     load: webhookCommand,
   },
-  probe: {
-    summary:
-      "Whether the adaptor of this node is started, ready or live: one line, exit status 0 or 1. For a pod's probes.",
-    load: async (summary) => probeCommand(summary),
-  },
+  ...ADMIN_COMMANDS,
   "journal check": {
     summary: "Whether this node's journal is sound, and what to do if not; exit status 1 then.",
     load: async (summary) => journalCommand(summary, "check"),
@@ -151,28 +141,6 @@ function shimProxyCommand(summary: CommandSummary): Command {
       const config = readShimProxyConfig(surroundings);
       const { runShimProxy } = await import("./run-shim-proxy.ts");
       return await runShimProxy(config);
-    },
-  };
-}
-
-function probeCommand(summary: CommandSummary): Command {
-  const groups = [WHERE_IT_ANSWERS];
-  return {
-    ...summary,
-    groups,
-    positionals: [
-      {
-        name: "WHAT",
-        required: true,
-        help: "startup: configured, and standing by or recovered; ready: as startup, and calls can be served now; live: it answers, and nothing that only a restart cures",
-      },
-    ],
-    async run(surroundings) {
-      const options = readOptions(flatten(groups), surroundings);
-      refuseIfAny(options.problems);
-      const { runProbe } = await import("./probe.ts");
-      const [what = ""] = surroundings.words ?? [];
-      return await runProbe(adminSocket(options), what, (text) => process.stdout.write(text));
     },
   };
 }

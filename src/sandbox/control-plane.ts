@@ -1,5 +1,5 @@
 import { describeError, isCaaError, unavailable } from "../errors/index.ts";
-import type { OwedStopNotice, ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
+import type { LinkStatus, OwedStopNotice, ProxySnapshot, ShimProxyEvent } from "../shim-proxy/index.ts";
 import { refreshCredentialsForever } from "./credentials.ts";
 import { Links } from "./links.ts";
 import { SandboxManager } from "./manager.ts";
@@ -89,6 +89,16 @@ export class ControlPlane {
       obstacle: this.#obstacle === undefined ? undefined : describeError(this.#obstacle),
       broken: this.#broken,
     };
+  }
+
+  /** What a start of this sandbox is waiting for, for people. */
+  progress(id: string): string | undefined {
+    return this.#manager.progress(id);
+  }
+
+  /** The state of a sandbox's link as the shim-proxy told it last; undefined before the first dial. */
+  link(id: string): LinkStatus | undefined {
+    return this.#links.get(id);
   }
 
   #tell(obstacle: Error | undefined): void {

@@ -16,5 +16,5 @@ export type {
 } from "./ports.ts";
 export { ProxySession, type ProxySessionOptions, proxyAnswers } from "./proxy-session.ts";
 export { DEFAULT_REAPER, Reaper, type ReaperOptions } from "./reaper.ts";
-export { type PodRequest, parsePodRequest } from "./request.ts";
-export type { DirectVolumeEntry } from "./volumes.ts";
+export { type PodRequest, parseJournaledRequest, parsePodRequest } from "./request.ts";
+export { type DirectVolumeEntry, parseJournaledVolumes } from "./volumes.ts";

@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { parseStatus } from "../../src/admin/status.ts";
 import { ROOT } from "../node/child.ts";
 import { type Case, must } from "./case.ts";
-import type { Stage } from "./stage.ts";
+import { never, type Stage } from "./stage.ts";
 
 interface Said {
   readonly status: number | null;
@@ -86,5 +87,61 @@ const SHARED_PATH: Case = {
   },
 };
 
+const STATUS: Case = {
+  name: "status shows a slow start with what it waits for, inspect its timeline, and neither a key",
+  async run(stage) {
+    const path = join(stage.node.runDir, "admin.sock");
+    const control = stage.control();
+    await becomes(stage, path, "ready", /^ok: serving$/m);
+    await stage.cloud.settings({ bootDelayMs: 600_000 }, never);
+    const { pod } = stage.newPod();
+    await pod.create();
+    const start = pod.start();
+    start.catch(() => undefined);
+    await stage.until(
+      () => /waiting for the VM's address, \d+ s/.test(command(path, "status").out),
+      () => `status never showed the start:\n${command(path, "status").out}`,
+    );
+    const status = parseStatus(command(path, "status", "-json").out);
+    must(status.pods[0]?.phase === "starting" && status.limit.used === 1, "the JSON does not show the pod");
+    await stage.cloud.settings({ bootDelayMs: 0 }, never);
+    await pod.stop();
+    await start.catch(() => undefined);
+    const gone = command(path, "inspect", pod.pod.name);
+    must(gone.status === 0 && gone.out.includes("done create"), `inspect showed ${gone.out}${gone.err}`);
+    must(
+      !/PRIVATE KEY/.test(gone.out + command(path, "inspect", "-json", pod.pod.name).out),
+      "a key was shown",
+    );
+    const nobody = command(path, "inspect", "nobody");
+    must(nobody.status === 1 && nobody.err.includes("knows no pod"), `inspect nobody: ${nobody.err}`);
+    await control.kill("SIGTERM");
+    const away = command(path, "status");
+    must(away.status === 1 && /no adaptor answers.*journal show/.test(away.err), `status alone: ${away.err}`);
+  },
+};
+
+const LOG_LEVEL: Case = {
+  name: "the log level of a running adaptor is changed, and a wrong one is refused",
+  async run(stage) {
+    const path = join(stage.node.runDir, "admin.sock");
+    const control = stage.control(["-log-level=error"]);
+    await becomes(stage, path, "ready", /^ok: serving$/m);
+    const lines = (): number => control.log().split("\n").length;
+    must(command(path, "log-level").out === "error\n", "it does not say its level");
+    const before = lines();
+    must(command(path, "log-level", "debug").out === "debug\n", "it was not changed");
+    const wrong = command(path, "log-level", "loud");
+    must(wrong.status === 1 && wrong.err.includes("debug, info, warn, error"), wrong.err);
+    must(command(path, "log-level").out === "debug\n", "it did not stay changed");
+    const { pod } = stage.newPod();
+    await pod.create();
+    await pod.start();
+    await pod.stop();
+    must(lines() > before + 2, "the new level shows nothing");
+    await control.kill("SIGTERM");
+  },
+};
+
 /** What people and probes see of an adaptor. */
-export const ADMIN_CASES: readonly Case[] = [PROBES, SHARED_PATH];
+export const ADMIN_CASES: readonly Case[] = [PROBES, SHARED_PATH, STATUS, LOG_LEVEL];
