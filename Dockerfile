@@ -1,21 +1,29 @@
-# One image for both DaemonSets: the adaptor (control plane) and the shim-proxy (data plane).
-# The base is Debian-like with Node 24. `make image` gives one that was made from Debian packages where no registry is reached,
-# and a context that has the npm packages already; `docker build .` works where base, packages and npm's registry can be had.
-ARG BASE=docker.io/library/node:24-bookworm-slim
-FROM ${BASE}
+# One image for all components: adaptor, shim-proxy, webhook, controller and the clean-up. For amd64, arm64 and s390x:
+#   docker buildx build --platform linux/amd64,linux/arm64,linux/s390x .
+# `make image` gives bases that were made from Debian packages where no registry is reached, and a context that has the npm
+# packages already.
+ARG NODE=docker.io/library/node:24-bookworm-slim
+ARG BASE=docker.io/library/debian:bookworm-slim
 
-RUN if ! command -v ip >/dev/null || ! command -v iptables >/dev/null; then \
-      apt-get update && apt-get install -y --no-install-recommends ca-certificates iproute2 iptables && \
-      rm -rf /var/lib/apt/lists/*; \
-    fi
-
+FROM ${NODE} AS build
 WORKDIR /opt/cloud-api-adaptor
 COPY . .
-RUN test -d node_modules || npm ci --omit=dev --omit=optional
+RUN test -d node_modules || npm ci --omit=dev --omit=optional --no-audit --no-fund
+RUN deploy/image/prune.sh node_modules && rm -rf node_modules/.cache && mv deploy/image /tmp/image && rm -rf deploy
 
+FROM ${BASE}
+# ip and tc, iptables, nsenter (of util-linux), authorities of clouds. Kernel modules are loaded by the node's own modprobe, on the
+# kernel's call.
+RUN if ! command -v ip >/dev/null || ! command -v iptables >/dev/null || ! test -d /etc/ssl/certs; then \
+      apt-get update && \
+      apt-get install -y --no-install-recommends ca-certificates iproute2 iptables libatomic1 libstdc++6 util-linux && \
+      rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/log/* /usr/share/doc/* /usr/share/man/*; \
+    fi
+COPY --from=build /usr/local/bin/node /usr/local/bin/node
+COPY --from=build /opt/cloud-api-adaptor /opt/cloud-api-adaptor
+COPY --from=build /tmp/image/cloud-api-adaptor /usr/local/bin/cloud-api-adaptor
 # entrypoint.sh is what the DaemonSet of the Go adaptor runs: without an argument, CLOUD_PROVIDER names the provider.
-RUN ln -s /opt/cloud-api-adaptor/bin/cloud-api-adaptor /usr/local/bin/cloud-api-adaptor && \
-    ln -s cloud-api-adaptor /usr/local/bin/entrypoint.sh && \
-    cloud-api-adaptor version
+RUN --mount=type=bind,from=build,source=/tmp/image,target=/tmp/image \
+    ln -s cloud-api-adaptor /usr/local/bin/entrypoint.sh && /tmp/image/warm.sh && cloud-api-adaptor version
 
 ENTRYPOINT ["/usr/local/bin/cloud-api-adaptor"]

