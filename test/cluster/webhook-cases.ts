@@ -241,17 +241,22 @@ function podCases({ api, tryPod, create }: Pods): void {
     expect(requestsOf(pod)).toEqual([VM, undefined]);
   });
 
-  test("cannot help where a LimitRange demands a minimum: the API server then refuses the emptied pod", async () => {
-    const namespace = await api().createNamespace("limits");
-    await api().core.createNamespacedLimitRange({
-      namespace,
-      body: { metadata: { name: "least" }, spec: { limits: [{ type: "Container", min: { cpu: "100m" } }] } },
-    });
-    const pod = kataPod(namespace, "web", [{ name: "c0", resources: both({ cpu: "1" }) }]);
-    expect(
-      await until("the LimitRange's refusal", ADMISSION_MS, async () => await refusal(tryPod(pod))),
-    ).toMatch(/minimum cpu usage per Container is 100m. +No request is specified/);
-  });
+  test.each([
+    [{ min: { cpu: "100m" } }, /minimum cpu usage per Container is 100m. +No request is specified/],
+    [{ max: { cpu: "4" } }, /maximum cpu usage per Container is 4. +No limit is specified/],
+    [{ maxLimitRequestRatio: { cpu: "2" } }, /cpu max limit to request ratio per Container is 2, but no/],
+  ])(
+    "cannot help where a LimitRange demands %j: the API server refuses the emptied pod",
+    async (demand, text) => {
+      const namespace = await api().createNamespace("limits");
+      await api().core.createNamespacedLimitRange({
+        namespace,
+        body: { metadata: { name: "demand" }, spec: { limits: [{ type: "Container", ...demand }] } },
+      });
+      const pod = kataPod(namespace, "web", [{ name: "c0", resources: both({ cpu: "1" }) }]);
+      expect(await until("its refusal", ADMISSION_MS, async () => await refusal(tryPod(pod)))).toMatch(text);
+    },
+  );
 
   test("leaves a ResourceQuota to count pod VMs; one of CPU refuses peer pods", async () => {
     const namespace = await api().createNamespace("quota");
