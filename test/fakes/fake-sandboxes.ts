@@ -108,10 +108,15 @@ export class FakeSandboxes implements Disposable {
     this.manager = new SandboxManager(this.deps);
   }
 
-  request(id: string, pod = `pod-${id}`): PodRequest {
+  /** Another manager over the same journal and node, with more to work with; instead of `manager`. */
+  managerWith(more: Partial<SandboxDeps>): SandboxManager {
+    return new SandboxManager({ ...this.deps, ...more });
+  }
+
+  request(id: string, pod = `pod-${id}`, namespace = "default"): PodRequest {
     return parsePodRequest(
       id,
-      { "io.kubernetes.cri.sandbox-name": pod, "io.kubernetes.cri.sandbox-namespace": "default" },
+      { "io.kubernetes.cri.sandbox-name": pod, "io.kubernetes.cri.sandbox-namespace": namespace },
       `/run/netns/${id}`,
     );
   }

@@ -1,0 +1,413 @@
+import {
+  CoreV1Api,
+  type CoreV1Event,
+  KubeConfig,
+  type KubernetesObject,
+  PatchStrategy,
+  setHeaderOptions,
+  type V1Node,
+  type V1Pod,
+} from "@kubernetes/client-node";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { ClusterSide } from "../../src/adaptor/cluster-side.ts";
+import { EffectiveConfig } from "../../src/adaptor/effective-config.ts";
+import { ClusterClient } from "../../src/kubernetes/client/index.ts";
+import { NodeCapacity } from "../../src/kubernetes/node/index.ts";
+import { type Log, silentLog } from "../../src/platform/index.ts";
+import { findHelm, Helm, RELEASE } from "../chart/helm.ts";
+import { eagerClock } from "../fakes/eager-clock.ts";
+import { FakeSandboxes } from "../fakes/fake-sandboxes.ts";
+import { type Cluster, NODE_NAMES } from "./cluster.ts";
+import { InstalledChart } from "./installed-chart.ts";
+
+const found = await findHelm();
+const suffix = "missing" in found ? ` (${found.missing})` : "";
+
+const SETUP_TIMEOUT_MS = 120_000;
+const ACCOUNT = "cloud-api-adaptor";
+const VM = "kata.peerpods.io/vm";
+const OWNER = "kata.peerpods.io/caa-owner";
+const PEER_PODS = "/apis/confidentialcontainers.org/v1alpha1/peerpods";
+const [MINE, OTHER] = NODE_NAMES;
+
+const never = new AbortController().signal;
+const merge = setHeaderOptions("Content-Type", PatchStrategy.MergePatch);
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+interface PeerPodObject extends KubernetesObject {
+  readonly spec?: { readonly instanceID?: string };
+}
+
+const nodeObject = (name: string): KubernetesObject & { status: object } => ({
+  apiVersion: "v1",
+  kind: "Node",
+  metadata: { name },
+  status: { capacity: { cpu: "4" }, allocatable: { cpu: "4" } },
+});
+
+/** What one test has: adaptor pods with their tokens, a node, a namespace of pods. */
+class Stage implements AsyncDisposable {
+  readonly #cluster: Cluster;
+  readonly #chart: InstalledChart;
+  readonly #undo: AsyncDisposableStack;
+  readonly namespace: string;
+
+  private constructor(parts: {
+    cluster: Cluster;
+    chart: InstalledChart;
+    undo: AsyncDisposableStack;
+    namespace: string;
+  }) {
+    this.#cluster = parts.cluster;
+    this.#chart = parts.chart;
+    this.#undo = parts.undo;
+    this.namespace = parts.namespace;
+  }
+
+  static async set(cluster: Cluster, chart: InstalledChart): Promise<Stage> {
+    await using undo = new AsyncDisposableStack();
+    undo.use(await cluster.api.create([nodeObject(MINE), nodeObject(OTHER)]));
+    const namespace = await cluster.api.createNamespace("pods");
+    return new Stage({ cluster, chart, undo: undo.move(), namespace });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#undo.disposeAsync();
+  }
+
+  /** An adaptor's pod on a node, which never runs, and the token that it would have. */
+  async adaptorPod(name: string): Promise<{ readonly uid: string; readonly kubeconfigFile: string }> {
+    const { api } = this.#cluster;
+    const { namespace } = this.#chart;
+    const pod = await api.core.createNamespacedPod({
+      namespace,
+      body: {
+        metadata: { name },
+        spec: {
+          nodeName: MINE,
+          serviceAccountName: ACCOUNT,
+          containers: [{ name: "main", image: "none.invalid/none" }],
+        },
+      },
+    });
+    this.#undo.defer(() => this.removePod(namespace, name));
+    const kubeconfigFile = await api.kubeconfigOf({ namespace, serviceAccount: ACCOUNT, pod: name });
+    return { uid: pod.metadata?.uid ?? "", kubeconfigFile };
+  }
+
+  /** At once, as with --force: there is no kubelet. */
+  async removePod(namespace: string, name: string): Promise<void> {
+    const gone = { namespace, name, gracePeriodSeconds: 0 };
+    await this.#cluster.api.core.deleteNamespacedPod(gone).catch(() => undefined);
+  }
+
+  async client(kubeconfigFile: string): Promise<ClusterClient> {
+    const deps = { clock: eagerClock, log: silentLog, userAgent: "test" };
+    const access = { kind: "kubeconfig", file: kubeconfigFile } as const;
+    return this.#undo.use(await ClusterClient.open(deps, access));
+  }
+
+  /** The capacity of node `nodeName`, kept by an adaptor pod until `end`. */
+  async capacity(podName: string, nodeName: string, limit: number) {
+    const { uid, kubeconfigFile } = await this.adaptorPod(podName);
+    const { promise: warned, resolve } = Promise.withResolvers<string>();
+    const log: Log = { ...silentLog, warn: (_text, fields) => resolve(fields?.error ?? "") };
+    const capacity = new NodeCapacity(
+      { client: await this.client(kubeconfigFile), clock: eagerClock, log },
+      {
+        nodeName,
+        pod: { uid, namespace: this.#chart.namespace, name: "" },
+        limit: () => limit,
+        onNodeLimit: () => undefined,
+      },
+    );
+    const stop = new AbortController();
+    const running = capacity.run(stop.signal);
+    const end = async (): Promise<void> => {
+      stop.abort();
+      await running;
+    };
+    this.#undo.defer(end);
+    return { capacity, uid, warned, end };
+  }
+
+  async waitForNode(condition: (node: V1Node) => boolean): Promise<void> {
+    const selector = { fieldSelector: `metadata.name=${MINE}` };
+    await this.#cluster.api.waitFor<V1Node>("/api/v1/nodes", condition, selector);
+  }
+
+  /** What a kubelet does that has lost its device checkpoint. */
+  async zeroCapacity(): Promise<void> {
+    const config = new KubeConfig();
+    config.loadFromFile(await this.#cluster.api.kubeconfigOfNode(MINE));
+    const body = { status: { capacity: { [VM]: "0" } } };
+    await config.makeApiClient(CoreV1Api).patchNodeStatus({ name: MINE, body }, merge);
+  }
+
+  /** A peer pod as the scheduler has bound it. */
+  async peerPod(name: string, spec: object = {}): Promise<string> {
+    const pod: V1Pod = await this.#cluster.api.core.createNamespacedPod({
+      namespace: this.namespace,
+      body: {
+        metadata: { name },
+        spec: { nodeName: MINE, containers: [{ name: "main", image: "r.example/app" }], ...spec },
+      },
+    });
+    return pod.metadata?.uid ?? "";
+  }
+
+  /** An adaptor's whole cluster side over a lifecycle in memory. */
+  async adaptor(podName: string, uidOf: (podName: string) => string | undefined) {
+    const { uid, kubeconfigFile } = await this.adaptorPod(podName);
+    const sandboxes = this.#undo.use(new FakeSandboxes({ owner: { clusterId: "", nodeName: MINE } }));
+    const effective = new EffectiveConfig(sandboxes.live);
+    const side = await ClusterSide.open(
+      {
+        provider: "mock",
+        node: {
+          ...{ inKubernetes: true, name: MINE, podUid: uid, podName: podName, clusterId: "" },
+          ...{ podNamespace: this.#chart.namespace, runtimeClassName: "kata-remote", probePort: 8000 },
+          notifySocket: "",
+        },
+      },
+      {
+        kubeconfigFile,
+        serviceEnv: { KUBERNETES_SERVICE_HOST: "", KUBERNETES_SERVICE_PORT: "" },
+        nodeResource: "status",
+        devicePluginDir: "/nonexistent",
+      },
+      { clock: eagerClock, log: silentLog, programVersion: "test", effective },
+    );
+    this.#undo.defer(() => side.close());
+    sandboxes.onNotice = side.onNotice;
+    const leave = await side.begin(
+      { epoch: 1, journal: sandboxes.journal, provider: sandboxes.cloud },
+      never,
+    );
+    this.#undo.defer(leave);
+    const manager = sandboxes.managerWith({
+      pullSecrets: side.pullSecrets,
+      runtime: { podUid: async (id) => uidOf(id), list: async () => new Map() },
+    });
+    return { side, sandboxes, manager, effective, leave };
+  }
+}
+
+function capacityCases(stage: () => Stage): void {
+  test("is claimed, advertised, put back when the kubelet zeroes it, and withdrawn", async () => {
+    const { capacity, uid, end } = await stage().capacity("first", MINE, 10);
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "10");
+    await stage().waitForNode((node) => node.metadata?.annotations?.[OWNER] === uid);
+    await stage().zeroCapacity();
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "10");
+    await end();
+    expect(await capacity.withdraw(never)).toBe("withdrawn");
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === undefined);
+    expect(await capacity.withdraw(never)).toBe("withdrawn");
+  });
+
+  test("stays when a second adaptor has taken it over before the first one ends", async () => {
+    const first = await stage().capacity("first", MINE, 10);
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "10");
+    const second = await stage().capacity("second", MINE, 7);
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "7");
+    await stage().zeroCapacity();
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "7");
+    await first.end();
+    expect(await first.capacity.withdraw(never)).toBe("kept");
+    await stage().waitForNode((node) => node.metadata?.annotations?.[OWNER] === second.uid);
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "7");
+  });
+
+  test("of another node is refused, and that is said", async () => {
+    const { warned } = await stage().capacity("first", OTHER, 10);
+    expect(await warned).toMatch(/its own node only/);
+  });
+}
+
+function podCases(cluster: () => Cluster, stage: () => Stage): void {
+  const peerPodsIn = (namespace: string): string =>
+    PEER_PODS.replace("/peerpods", `/namespaces/${namespace}/peerpods`);
+
+  /** CreateVM and StartVM of a pod, as its shim asks for them. */
+  const run = async (
+    node: Awaited<ReturnType<Stage["adaptor"]>>,
+    id: string,
+    name: string,
+  ): Promise<void> => {
+    await node.manager.create(node.sandboxes.request(id, name, stage().namespace), never);
+    await node.manager.start(id, never);
+  };
+
+  const events = async (uid: string): Promise<readonly CoreV1Event[]> =>
+    (
+      await cluster().api.core.listNamespacedEvent({
+        namespace: stage().namespace,
+        fieldSelector: `involvedObject.uid=${uid}`,
+      })
+    ).items;
+
+  test("a pod's start makes a PeerPod that outlives a forced delete of the pod until the VM is gone", async () => {
+    const uid = await stage().peerPod("web");
+    const node = await stage().adaptor("adaptor", () => uid);
+    await run(node, "s1", "web");
+    const made = await cluster().api.waitFor<PeerPodObject>(peerPodsIn(stage().namespace), () => true);
+    expect(made.metadata).toMatchObject({
+      finalizers: ["peer.pod/finalizer"],
+      ownerReferences: [{ kind: "Pod", name: "web", uid, controller: true, blockOwnerDeletion: true }],
+    });
+    await stage().removePod(stage().namespace, "web");
+    // The garbage collector's delete, which the finalizer holds.
+    await cluster().api.waitFor(
+      peerPodsIn(stage().namespace),
+      (one) => one.metadata?.deletionTimestamp !== undefined,
+    );
+    await node.manager.stop("s1", never);
+    await cluster().api.waitFor(peerPodsIn(stage().namespace), (_one, change) => change === "DELETED");
+  });
+
+  test("a pod that is made anew under its name gets a PeerPod of its own", async () => {
+    const uids = new Map([["s1", await stage().peerPod("db-0")]]);
+    const node = await stage().adaptor("adaptor", (id) => uids.get(id));
+    await run(node, "s1", "db-0");
+    await cluster().api.waitFor(peerPodsIn(stage().namespace), () => true);
+    await stage().removePod(stage().namespace, "db-0");
+    const next = await stage().peerPod("db-0");
+    uids.set("s2", next);
+    await run(node, "s2", "db-0");
+    const second = await cluster().api.waitFor<PeerPodObject>(
+      peerPodsIn(stage().namespace),
+      (one) => one.metadata?.ownerReferences?.[0]?.uid === next,
+    );
+    await node.manager.stop("s1", never);
+    const gone = await cluster().api.waitFor<PeerPodObject>(
+      peerPodsIn(stage().namespace),
+      (_one, change) => change === "DELETED",
+    );
+    expect(gone.metadata?.name).not.toBe(second.metadata?.name);
+    const left = await cluster().api.objects.read({
+      apiVersion: "confidentialcontainers.org/v1alpha1",
+      kind: "PeerPod",
+      metadata: { name: second.metadata?.name ?? "", namespace: stage().namespace },
+    });
+    expect(left.metadata?.deletionTimestamp).toBeUndefined();
+  });
+
+  test("Events stand where `kubectl describe pod` looks, and the same again is counted", async () => {
+    const uid = await stage().peerPod("web");
+    const node = await stage().adaptor("adaptor", () => uid);
+    node.sandboxes.live.set({ ...node.sandboxes.config, limit: 0 });
+    for (const id of ["s1", "s2"])
+      await expect(
+        node.manager.create(node.sandboxes.request(id, "web", stage().namespace), never),
+      ).rejects.toThrow(/may run 0 pod VMs/);
+    await cluster().api.waitFor<CoreV1Event>(
+      `/api/v1/namespaces/${stage().namespace}/events`,
+      (event) => event.series?.count === 2,
+    );
+    expect(await events(uid)).toMatchObject([
+      {
+        type: "Warning",
+        reason: "PeerPodLimitReached",
+        message: expect.stringContaining("PEERPODS_LIMIT_PER_NODE"),
+        reportingComponent: "confidentialcontainers.org/cloud-api-adaptor",
+        involvedObject: { kind: "Pod", name: "web", uid },
+      },
+    ]);
+  });
+
+  test("pull secrets of account and pod reach the VM", async () => {
+    const { api } = cluster();
+    const { namespace } = stage();
+    const secret = (name: string, registry: string, password: string) =>
+      api.core.createNamespacedSecret({
+        namespace,
+        body: {
+          metadata: { name },
+          type: "kubernetes.io/dockerconfigjson",
+          data: {
+            ".dockerconfigjson": base64(
+              JSON.stringify({ auths: { [registry]: { username: "u", password } } }),
+            ),
+          },
+        },
+      });
+    await secret("of-account", "a.example", "one");
+    await secret("of-pod", "r.example", "two");
+    await api.core.createNamespacedServiceAccount({
+      namespace,
+      body: { metadata: { name: "robot" }, imagePullSecrets: [{ name: "of-account" }] },
+    });
+    const uid = await stage().peerPod("web", {
+      serviceAccountName: "robot",
+      imagePullSecrets: [{ name: "of-pod" }],
+    });
+    const node = await stage().adaptor("adaptor", () => uid);
+    await node.manager.create(node.sandboxes.request("s1", "web", namespace), never);
+    expect(node.sandboxes.journal.sandbox("s1")?.userData?.reveal()).toContain(
+      JSON.stringify({
+        auths: { "a.example": { auth: base64("u:one") }, "r.example": { auth: base64("u:two") } },
+      }),
+    );
+  });
+}
+
+/** What the adaptor does in a cluster, as its own service account under the chart's roles and policies. */
+export function nodeCases(cluster: () => Cluster): void {
+  describe.skipIf("missing" in found)(`the adaptor's side of the cluster${suffix}`, () => {
+    let chart: InstalledChart | undefined;
+    let set: Stage | undefined;
+    const stage = (): Stage => {
+      if (set === undefined) throw new Error("the stage is set only while a test runs");
+      return set;
+    };
+    const user = (): string => `system:serviceaccount:${chart?.namespace}:${ACCOUNT}`;
+
+    beforeAll(async () => {
+      const namespace = await cluster().api.createNamespace("adaptor");
+      const helm = new Helm("path" in found ? found.path : "");
+      // Nobody answers for the webhook here.
+      const values = { provider: "azure", webhook: { enabled: false } };
+      chart = new InstalledChart(helm, cluster(), { namespace, values });
+      await chart.apply();
+    }, SETUP_TIMEOUT_MS);
+
+    beforeEach(async () => {
+      if (chart !== undefined) set = await Stage.set(cluster(), chart);
+    });
+
+    afterEach(async () => {
+      await set?.[Symbol.asyncDispose]();
+      set = undefined;
+    });
+
+    afterAll(async () => {
+      await chart?.tryTo("uninstall", RELEASE, "--no-hooks", "--ignore-not-found");
+    }, SETUP_TIMEOUT_MS);
+
+    describe("capacity", () => capacityCases(stage));
+    describe("pods", () => podCases(cluster, stage));
+
+    test("all of a pod's life needs no right that the chart does not give, and asks for no more", async () => {
+      const uid = await stage().peerPod("web");
+      const before = (await cluster().api.requestsOf(user())).length;
+      const node = await stage().adaptor("adaptor", () => uid);
+      await stage().waitForNode((one) => one.status?.capacity?.[VM] === "10");
+      await node.manager.create(node.sandboxes.request("s1", "web", stage().namespace), never);
+      await node.manager.start("s1", never);
+      await cluster().api.waitFor(`/api/v1/namespaces/${stage().namespace}/events`, () => true);
+      await cluster().api.waitFor(PEER_PODS, (one) => one.metadata?.namespace === stage().namespace);
+      await node.manager.stop("s1", never);
+      await cluster().api.waitFor(PEER_PODS, (_one, change) => change === "DELETED");
+      const kubeSystem = await cluster().api.core.readNamespace({ name: "kube-system" });
+      expect(node.effective.current().owner.clusterId).toBe(kubeSystem.metadata?.uid);
+      await node.leave();
+      await stage().removePod(chart?.namespace ?? "", "adaptor");
+      await node.side.withdraw();
+      await stage().waitForNode((one) => one.status?.capacity?.[VM] === undefined);
+      const requests = (await cluster().api.requestsOf(user())).slice(before);
+      expect(requests.filter(({ status }) => status === 403)).toEqual([]);
+      expect(requests.length).toBeLessThan(40);
+    });
+  });
+}
