@@ -1,4 +1,5 @@
 import type { Provider, ProviderContext, ProviderModule } from "../../providers/contract.ts";
+import { createDiscreetly } from "../../providers/redaction/index.ts";
 import { withSizing } from "../../providers/selection/index.ts";
 import type { ConfigurationStatus } from "../admin/index.ts";
 import { type Clock, type Exec, LiveValue, type Log, type LogLevel } from "../platform/index.ts";
@@ -75,7 +76,8 @@ async function makeProvider(
 ): Promise<Provider> {
   const { clock, exec, log, onCall, owner } = deps;
   const context = { clock, exec, log: log.child({ provider: module.name }), owner, onCall };
-  const provider = withSizing(await module.create(context, config.providerOptions), config.podVm.sizing);
+  const made = await createDiscreetly(module, context, config.providerOptions);
+  const provider = withSizing(made, config.podVm.sizing);
   checkPool(config, provider);
   return provider;
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { ProviderModule } from "../../providers/contract.ts";
+import { createDiscreetly } from "../../providers/redaction/index.ts";
 import { ClusterClient, NAMESPACES } from "../kubernetes/client/index.ts";
 import { Controller, serveHealth } from "../kubernetes/controller/index.ts";
 import { ControllerMetrics } from "../observe/index.ts";
@@ -43,7 +44,8 @@ export async function runController(
   if (config.metrics !== undefined) things.defer(metrics.serve(config.metrics));
   const clusterId = config.clusterId || (await identityOf(client, log, stop));
   if (clusterId === undefined) return 0;
-  const provider = await module.create(
+  const provider = await createDiscreetly(
+    module,
     {
       clock,
       exec: systemExec,

@@ -1,4 +1,5 @@
 import type { OptionReader, Provider, ProviderModule, Vm } from "../../providers/contract.ts";
+import { createDiscreetly } from "../../providers/redaction/index.ts";
 import { describeError, invalidConfig } from "../errors/index.ts";
 import { createLog, systemClock, systemExec } from "../platform/index.ts";
 
@@ -27,7 +28,8 @@ export async function destroyCluster(request: DestroyRequest): Promise<number> {
     throw invalidConfig(
       "-cluster is missing: give the cluster's identity (CLUSTER_ID), the one in the VMs' tags",
     );
-  const provider = await request.module.create(
+  const provider = await createDiscreetly(
+    request.module,
     {
       clock: systemClock,
       exec: systemExec,

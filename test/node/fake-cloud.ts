@@ -17,10 +17,16 @@ export interface FakeCloud {
 /** Starts `test/fakes/<provider>/main.ts`, which prints its users' environment as one line of JSON and then serves. */
 export async function startFakeCloud(
   provider: string,
-  at: { readonly dir: string; readonly machineRoom: string },
+  at: { readonly dir: string; readonly machineRoom: string; readonly flags?: readonly string[] },
 ): Promise<FakeCloud> {
   const program = join(ROOT, "test/fakes", provider, "main.ts");
-  const flags = ["--machine-room", at.machineRoom, "--ca-file", join(at.dir, `${provider}-ca.pem`)];
+  const flags = [
+    "--machine-room",
+    at.machineRoom,
+    "--ca-file",
+    join(at.dir, `${provider}-ca.pem`),
+    ...(at.flags ?? []),
+  ];
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program, ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
   });

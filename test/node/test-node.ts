@@ -24,6 +24,8 @@ export interface TestNodeOptions {
   readonly machineRoomFlags?: readonly string[];
   /** The cloud that the adaptor uses; `mock`, the machine room itself, unless a fake of another one is put before it. */
   readonly provider?: "mock" | "azure" | "ibmcloud";
+  /** For the fake of that cloud. */
+  readonly fakeCloudFlags?: readonly string[];
   /** Added to the guest's environment. */
   readonly guestEnv?: Readonly<Record<string, string>>;
 }
@@ -104,6 +106,7 @@ export class TestNode implements AsyncDisposable {
       this.#fakeCloud ??= await startFakeCloud(this.#provider, {
         dir: this.dir,
         machineRoom: this.#cloudSocket,
+        flags: this.options.fakeCloudFlags ?? [],
       });
     }
     return child;

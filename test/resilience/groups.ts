@@ -6,6 +6,7 @@ import { DAMAGE_CASES } from "./damage-cases.ts";
 import { LINK_CASES } from "./link-cases.ts";
 import { OBSERVE_CASES } from "./observe-cases.ts";
 import { POOL_CASES } from "./pool-cases.ts";
+import { SECRET_CASES } from "./secret-cases.ts";
 import { SHUTDOWN_CASES } from "./shutdown-cases.ts";
 
 const GROUPS: Readonly<Record<string, readonly Case[]>> = {
@@ -17,6 +18,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   admin: ADMIN_CASES,
   pool: POOL_CASES,
   observe: OBSERVE_CASES,
+  secrets: SECRET_CASES,
 };
 
 /** The cases of a group. Throws for an unknown one. */

@@ -17,11 +17,14 @@ const { values } = parseArgs({
     "machine-room": { type: "string" },
     "create-ms": { type: "string", default: "1000" },
     "delete-ms": { type: "string", default: "500" },
+    "client-secret": { type: "string", default: "of-the-fake" },
+    // So many creates are refused, with a text that quotes all that was sent.
+    "echo-creates": { type: "string", default: "0" },
   },
 });
 const TENANT = "aaaaaaaa-2222-3333-4444-555555555555";
 const CLIENT = "bbbbbbbb-2222-3333-4444-555555555555";
-const SECRET = "of-the-fake";
+const SECRET = values["client-secret"];
 
 const settings = defaultSettings();
 const fake = new FakeAzure({
@@ -29,6 +32,29 @@ const fake = new FakeAzure({
   booter: values["machine-room"] === undefined ? nullBooter() : machineRoomBooter(values["machine-room"]),
   settings: { pageSize: 50, createMs: Number(values["create-ms"]), deleteMs: Number(values["delete-ms"]) },
 });
+const echo = { text: "" };
+if (Number(values["echo-creates"]) > 0)
+  fake.fault({
+    on: ({ method, url, body }) => {
+      if (method !== "PUT" || !/virtualMachines/i.test(url.pathname)) return false;
+      const sent: unknown = JSON.parse(body);
+      const properties: unknown =
+        typeof sent === "object" && sent !== null && Reflect.get(sent, "properties");
+      const userData: unknown =
+        typeof properties === "object" && properties !== null && Reflect.get(properties, "userData");
+      // As a parser does that quotes from where it stumbled.
+      const stumbled = Buffer.from(String(userData), "base64").indexOf("tls-server-key");
+      const quoted = String(userData).slice(Math.floor(stumbled / 3) * 4);
+      echo.text = `The value '${quoted}' of parameter 'userData' is invalid. ${body}`;
+      return true;
+    },
+    kind: 400,
+    code: "InvalidParameter",
+    get message() {
+      return echo.text;
+    },
+    count: Number(values["echo-creates"]),
+  });
 const server = await serveFakeAzure(
   fake,
   { tenantId: TENANT, clientId: CLIENT, clientSecret: SECRET },

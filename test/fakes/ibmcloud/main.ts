@@ -16,9 +16,13 @@ const { values } = parseArgs({
     "machine-room": { type: "string" },
     "create-ms": { type: "string", default: "1000" },
     "delete-ms": { type: "string", default: "500" },
+    "api-key": { type: "string" },
+    // So many creates are refused, with a text that quotes all that was sent.
+    "echo-creates": { type: "string", default: "0" },
   },
 });
-const settings = defaultSettings();
+const apiKey = values["api-key"];
+const settings = { ...defaultSettings(), ...(apiKey === undefined ? {} : { apiKeys: [apiKey] }) };
 const fake = new FakeIbm({
   clock: systemClock,
   booter: values["machine-room"] === undefined ? nullBooter() : machineRoomBooter(values["machine-room"]),
@@ -27,8 +31,28 @@ const fake = new FakeIbm({
     createMs: Number(values["create-ms"]),
     deleteMs: Number(values["delete-ms"]),
     companionLagMs: 0,
+    apiKeys: settings.apiKeys,
   },
 });
+const echo = { text: "" };
+if (Number(values["echo-creates"]) > 0)
+  fake.fault({
+    on: ({ method, url, body }) => {
+      if (method !== "POST" || !url.pathname.endsWith("/instances")) return false;
+      const sent: unknown = JSON.parse(body);
+      const userData: unknown = typeof sent === "object" && sent !== null && Reflect.get(sent, "user_data");
+      // As a parser does that quotes from where it stumbled.
+      const quoted = String(userData).slice(String(userData).indexOf("tls-server-key"));
+      echo.text = `The field user_data has the value '${quoted}', which is not valid. ${body}`;
+      return true;
+    },
+    kind: 400,
+    code: "validation_failed",
+    get message() {
+      return echo.text;
+    },
+    count: Number(values["echo-creates"]),
+  });
 const server = await serveFakeIbm(fake, Number(values.port));
 if (values["ca-file"] !== undefined) await writeFile(values["ca-file"], server.caPem);
 const environment = {

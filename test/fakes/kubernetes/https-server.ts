@@ -23,10 +23,10 @@ export interface FakeApiServer extends AsyncDisposable {
 }
 
 /** Serves the fake over https on a loopback port. */
-export async function serveFakeApi(api: FakeApi): Promise<FakeApiServer> {
+export async function serveFakeApi(api: FakeApi, firstToken = "first-token"): Promise<FakeApiServer> {
   const tls = await issueVmIdentity({ serverName: "localhost", nowMs: Date.now() });
   const folder = await mkdtemp(join(tmpdir(), "fake-api-"));
-  let token = "first-token";
+  let token = firstToken;
   let connections = 0;
   const server = createServer(
     { cert: tls.serverCertPem, key: tls.serverKeyPem.reveal() },

@@ -1,0 +1,1 @@
+export { createDiscreetly } from "./discreet-provider.ts";
