@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   CoreV1Api,
   type CoreV1Event,
@@ -17,6 +20,8 @@ import { type Log, silentLog } from "../../src/platform/index.ts";
 import { findHelm, Helm, RELEASE } from "../chart/helm.ts";
 import { eagerClock } from "../fakes/eager-clock.ts";
 import { FakeSandboxes } from "../fakes/fake-sandboxes.ts";
+import { Child } from "../node/child.ts";
+import { until } from "../real/service.ts";
 import { type Cluster, NODE_NAMES } from "./cluster.ts";
 import { InstalledChart } from "./installed-chart.ts";
 
@@ -69,6 +74,11 @@ class Stage implements AsyncDisposable {
     undo.use(await cluster.api.create([nodeObject(MINE), nodeObject(OTHER)]));
     const namespace = await cluster.api.createNamespace("pods");
     return new Stage({ cluster, chart, undo: undo.move(), namespace });
+  }
+
+  /** Of adaptor pods. */
+  get adaptorNamespace(): string {
+    return this.#chart.namespace;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -222,6 +232,77 @@ function capacityCases(stage: () => Stage): void {
   test("of another node is refused, and that is said", async () => {
     const { warned } = await stage().capacity("first", OTHER, 10);
     expect(await warned).toMatch(/its own node only/);
+  });
+}
+
+/** A folder with the sockets, journal and logs of adaptor processes on one node. */
+class Processes implements AsyncDisposable {
+  readonly #dir = mkdtempSync(join(tmpdir(), "peerpods-node-"));
+  readonly #children: Child[] = [];
+
+  start(name: string, env: Readonly<Record<string, string>>): Child {
+    const child = new Child(name, join(this.#dir, `${name}.log`), ["mock"], {
+      NODE_NAME: MINE,
+      REMOTE_HYPERVISOR_ENDPOINT: join(this.#dir, "hypervisor.sock"),
+      PODS_DIR: join(this.#dir, "pods"),
+      PEERPODS_STATE_DIR: join(this.#dir, "state"),
+      PEERPODS_ADMIN_SOCKET: join(this.#dir, `${name}.sock`),
+      PEERPODS_SHIM_PROXY_WAIT: "0s",
+      ...env,
+    });
+    this.#children.push(child);
+    return child;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children) await child.kill();
+    rmSync(this.#dir, { recursive: true });
+  }
+}
+
+function upgradeCases(cluster: () => Cluster, stage: () => Stage): void {
+  test("an upgrade with a stand-by has no moment without capacity; the last one takes it away", async () => {
+    await using processes = new Processes();
+    const start = async (name: string): Promise<{ readonly child: Child; readonly uid: string }> => {
+      const { uid, kubeconfigFile } = await stage().adaptorPod(name);
+      const env = { POD_UID: uid, POD_NAME: name, POD_NAMESPACE: stage().adaptorNamespace };
+      return { uid, child: processes.start(name, { ...env, PEERPODS_KUBECONFIG: kubeconfigFile }) };
+    };
+    const old = await start("old");
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "10");
+    const next = await start("next");
+    await until("a stand-by", 60_000, async () => next.child.log().includes("standing by"));
+    const seen: (string | undefined)[] = [];
+    const watching = stage().waitForNode((node) => {
+      seen.push(node.status?.capacity?.[VM]);
+      return node.metadata?.annotations?.[OWNER] === next.uid;
+    });
+    await stage().removePod(stage().adaptorNamespace, "old");
+    await old.child.kill("SIGTERM");
+    await watching;
+    await stage().waitForNode((node) => {
+      seen.push(node.status?.capacity?.[VM]);
+      return true;
+    });
+    expect(new Set(seen), old.child.log()).toEqual(new Set(["10"]));
+    await stage().removePod(stage().adaptorNamespace, "next");
+    await next.child.kill("SIGTERM");
+    const node = await cluster().api.core.readNode({ name: MINE });
+    expect(node.status?.capacity?.[VM], next.child.log()).toBeUndefined();
+    expect([old.child.process.exitCode, next.child.process.exitCode]).toEqual([0, 0]);
+  });
+
+  test("an adaptor whose container alone is restarted keeps the capacity", async () => {
+    await using processes = new Processes();
+    const { uid, kubeconfigFile } = await stage().adaptorPod("same");
+    const child = processes.start("same", {
+      ...{ POD_UID: uid, POD_NAME: "same", POD_NAMESPACE: stage().adaptorNamespace },
+      PEERPODS_KUBECONFIG: kubeconfigFile,
+    });
+    await stage().waitForNode((node) => node.status?.capacity?.[VM] === "10");
+    await child.kill("SIGTERM");
+    const node = await cluster().api.core.readNode({ name: MINE });
+    expect(node.status?.capacity?.[VM], child.log()).toBe("10");
   });
 }
 
@@ -386,6 +467,7 @@ export function nodeCases(cluster: () => Cluster): void {
     }, SETUP_TIMEOUT_MS);
 
     describe("capacity", () => capacityCases(stage));
+    describe("an upgrade", () => upgradeCases(cluster, stage));
     describe("pods", () => podCases(cluster, stage));
 
     test("all of a pod's life needs no right that the chart does not give, and asks for no more", async () => {
