@@ -18,6 +18,8 @@ const LIMITS = JSON.stringify({
 });
 
 interface Outcome {
+  /** Whether the agent gets the annotation. */
+  readonly told: boolean;
   readonly resources: LinuxResources | undefined;
   readonly changed: boolean;
   readonly problems: readonly string[];
@@ -34,7 +36,8 @@ function create(
   const problems: string[] = [];
   const payload = rewriteCreateContainer(before, [], (text) => problems.push(text));
   const after = CreateContainerRequest.decode(payload ?? before);
-  return { resources: after.OCI?.Linux?.Resources, changed: payload !== undefined, problems };
+  const told = after.OCI?.Annotations[KEY] !== undefined;
+  return { told, resources: after.OCI?.Linux?.Resources, changed: payload !== undefined, problems };
 }
 
 describe("a container whose limits the webhook took off", () => {
@@ -63,19 +66,31 @@ describe("a container whose limits the webhook took off", () => {
     const own = {
       Linux: { Resources: { CPU: { Quota: 10_000n, Period: 100_000n }, Memory: { Limit: 1n } } },
     };
-    const { resources, changed } = create({ ...CONTAINERD, [KEY]: LIMITS }, own);
-    expect(changed).toBe(false);
+    const { resources } = create({ ...CONTAINERD, [KEY]: LIMITS }, own);
     expect(resources).toMatchObject(own.Linux.Resources);
   });
 
-  test("and which is the sandbox's, is not named, or has no name is left alone", () => {
+  test("has no limits when it is the sandbox's, is not named, or has no name; none is a problem", () => {
+    const none = { resources: undefined, told: false, problems: [] };
     const sandbox = { ...CONTAINERD, "io.kubernetes.cri.container-type": "sandbox" };
-    expect(create({ ...sandbox, [KEY]: LIMITS })).toMatchObject({ changed: false, problems: [] });
+    expect(create({ ...sandbox, [KEY]: LIMITS })).toMatchObject(none);
     const other = { ...CONTAINERD, "io.kubernetes.cri.container-name": "toString" };
-    expect(create({ ...other, [KEY]: LIMITS })).toMatchObject({ changed: false, problems: [] });
-    expect(create({ [KEY]: LIMITS })).toMatchObject({ changed: false, problems: [] });
+    expect(create({ ...other, [KEY]: LIMITS })).toMatchObject(none);
+    expect(create({ [KEY]: LIMITS })).toMatchObject(none);
+    expect(create({ ...CONTAINERD, [KEY]: LIMITS }, {})).toMatchObject({
+      resources: undefined,
+      problems: [],
+    });
+  });
+
+  test("without the annotation passes unchanged", () => {
     expect(create(CONTAINERD)).toMatchObject({ changed: false, problems: [] });
-    expect(create({ ...CONTAINERD, [KEY]: LIMITS }, {})).toMatchObject({ changed: false, problems: [] });
+  });
+
+  test("takes the annotation along only if it tells of enclave memory of its own", () => {
+    expect(create({ ...CONTAINERD, [KEY]: LIMITS }).told).toBe(true);
+    const c1 = { ...CONTAINERD, "io.kubernetes.cri.container-name": "c1" };
+    expect(create({ ...c1, [KEY]: LIMITS }).told).toBe(false);
   });
 
   test.each([
@@ -90,7 +105,7 @@ describe("a container whose limits the webhook took off", () => {
     "is created without them when the annotation makes no sense, with one word of it: %j",
     (text, problem) => {
       const outcome = create({ ...CONTAINERD, [KEY]: text });
-      expect(outcome).toMatchObject({ changed: false, resources: undefined });
+      expect(outcome).toMatchObject({ told: false, resources: undefined });
       expect(outcome.problems).toEqual([expect.stringMatching(problem)]);
     },
   );
@@ -98,8 +113,8 @@ describe("a container whose limits the webhook took off", () => {
   test("never fails to be created, whatever the annotation", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-        const { changed, problems } = create({ ...CONTAINERD, [KEY]: text });
-        expect(changed && problems.length > 0).toBe(false);
+        const { told, problems } = create({ ...CONTAINERD, [KEY]: text });
+        expect(told && problems.length > 0).toBe(false);
       }),
     );
   });
@@ -123,6 +138,7 @@ describe("a container whose limits the webhook took off", () => {
       const given = after.OCI?.Linux?.Resources;
       const change = { quota: given?.CPU?.Quota ?? 0n, memory: given?.Memory?.Limit ?? 0n };
       if (after.OCI?.Linux) after.OCI.Linux.Resources = spec.Linux?.Resources;
+      delete spec.Annotations[KEY];
       expect(after).toEqual(request);
       return change;
     });

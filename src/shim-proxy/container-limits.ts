@@ -19,49 +19,51 @@ export interface RestoredLimits {
   readonly problem?: string;
 }
 
-const UNCHANGED: RestoredLimits = { changed: false };
-
 /**
  * Gives a container of a pod the limits of CPU and memory that the pod was written with. Only where the specification has none,
- * so that what a container runtime sets counts; the sandbox's own container is left alone. Never throws: a pod without its
- * limits is still a pod.
+ * so that what a container runtime sets counts; the sandbox's own container gets none. Never throws: a pod without its limits is
+ * still a pod.
+ *
+ * The annotation itself goes no further, unless it tells the guest of enclave memory: a policy that is generated from the pod's
+ * manifest refuses annotations that it does not know (kata-containers src/tools/genpolicy/rules.rego, allow_anno).
  */
 export function restoreLimits(spec: Spec): RestoredLimits {
-  const text = spec.Annotations[LIMITS] ?? "";
+  const { [LIMITS]: text, ...others } = spec.Annotations;
+  if (text === undefined) return { changed: false };
   const name = first(spec, CONTAINER_NAME_KEYS);
-  if (text === "" || name === "" || spec.Linux === undefined) return UNCHANGED;
-  if (first(spec, CONTAINER_TYPE_KEYS) === "sandbox") return UNCHANGED;
-  const limits = read(text, name);
-  if (typeof limits === "string") return { changed: false, problem: `annotation ${LIMITS}: ${limits}` };
-  if (limits === undefined) return UNCHANGED;
-  spec.Linux.Resources ??= LinuxResources.create();
-  const cpu = limitCpu(spec.Linux.Resources, limits.cpuMillis);
-  const memory = limitMemory(spec.Linux.Resources, limits.memoryBytes);
-  return { changed: cpu || memory };
+  const isSandbox = first(spec, CONTAINER_TYPE_KEYS) === "sandbox";
+  const limits = name === "" || isSandbox ? undefined : read(text, name);
+  if (limits === undefined || typeof limits === "string" || limits.epcMiB === 0n) spec.Annotations = others;
+  if (typeof limits === "string") return { changed: true, problem: `annotation ${LIMITS}: ${limits}` };
+  if (limits !== undefined && spec.Linux !== undefined) {
+    spec.Linux.Resources ??= LinuxResources.create();
+    limitCpu(spec.Linux.Resources, limits.cpuMillis);
+    limitMemory(spec.Linux.Resources, limits.memoryBytes);
+  }
+  return { changed: true };
 }
 
 const first = (spec: Spec, keys: readonly string[]): string =>
   keys.map((key) => spec.Annotations[key] ?? "").find((value) => value !== "") ?? "";
 
-function limitCpu(resources: LinuxResources, millis: bigint): boolean {
-  if (millis === 0n || (resources.CPU?.Quota ?? 0n) > 0n) return false;
+function limitCpu(resources: LinuxResources, millis: bigint): void {
+  if (millis === 0n || (resources.CPU?.Quota ?? 0n) > 0n) return;
   resources.CPU ??= LinuxCPU.create();
   if (resources.CPU.Period === 0n) resources.CPU.Period = DEFAULT_PERIOD_US;
   const quota = (millis * resources.CPU.Period) / 1000n;
   resources.CPU.Quota = quota < MIN_QUOTA_US ? MIN_QUOTA_US : quota;
-  return true;
 }
 
-function limitMemory(resources: LinuxResources, bytes: bigint): boolean {
-  if (bytes === 0n || (resources.Memory?.Limit ?? 0n) > 0n) return false;
+function limitMemory(resources: LinuxResources, bytes: bigint): void {
+  if (bytes === 0n || (resources.Memory?.Limit ?? 0n) > 0n) return;
   resources.Memory ??= LinuxMemory.create();
   resources.Memory.Limit = bytes;
-  return true;
 }
 
 interface Limits {
   readonly cpuMillis: bigint;
   readonly memoryBytes: bigint;
+  readonly epcMiB: bigint;
 }
 
 /** The container's limits, 0 for none; undefined when it is not named; a text when they make no sense. */
@@ -77,10 +79,11 @@ function read(text: string, name: string): Limits | string | undefined {
   const entry = Object.hasOwn(all, name) ? all[name] : undefined;
   if (entry === undefined) return undefined;
   if (!isRecord(entry)) return `container ${name} has no JSON object`;
-  const { cpuMillis = 0, memoryBytes = 0 } = entry;
+  const { cpuMillis = 0, memoryBytes = 0, epcMiB = 0 } = entry;
   if (!isCount(cpuMillis)) return `cpuMillis of container ${name} is no whole number`;
   if (!isCount(memoryBytes)) return `memoryBytes of container ${name} is no whole number`;
-  return { cpuMillis: BigInt(cpuMillis), memoryBytes: BigInt(memoryBytes) };
+  if (!isCount(epcMiB)) return `epcMiB of container ${name} is no whole number`;
+  return { cpuMillis: BigInt(cpuMillis), memoryBytes: BigInt(memoryBytes), epcMiB: BigInt(epcMiB) };
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
