@@ -10,7 +10,8 @@ async function run(): Promise<number> {
   };
   const probed = await plainProbe(args, terminal);
   if (probed !== undefined) return probed;
-  const { main } = await import("./program.ts");
+  const [{ main }, { endAtCrash }] = await Promise.all([import("./program.ts"), import("./crash-output.ts")]);
+  process.on("uncaughtException", endAtCrash);
   return await main(args, terminal);
 }
 

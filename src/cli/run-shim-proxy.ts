@@ -2,6 +2,7 @@ import { flushCompileCache } from "node:module";
 import { describeError } from "../errors/index.ts";
 import { aborted, createLog, makeFolder, systemClock } from "../platform/index.ts";
 import type { ShimProxyConfig } from "./config.ts";
+import { endAtCrash } from "./crash-output.ts";
 import { stopSignal } from "./stop-signals.ts";
 import { programVersion } from "./version.ts";
 
@@ -14,6 +15,7 @@ export async function runShimProxy(config: ShimProxyConfig): Promise<number> {
   const { runShimProxy: run } = await import("../shim-proxy/server.ts");
   const proxy = await run({ ...config, programVersion: await programVersion() }, { clock: systemClock, log });
   // The end of this process would end every pod of the node; an error in one of them must not. At start it still ends.
+  process.off("uncaughtException", endAtCrash);
   process.on("uncaughtException", (error) =>
     log.error("an error of ours was not handled; the shim-proxy goes on", {
       error: describeError(error),
