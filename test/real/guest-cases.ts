@@ -19,14 +19,13 @@ const terminal: Case = {
     }),
 };
 
+/** tail keeps what it reads: one line of 256 MB. */
+const EATER: readonly string[] = ["sh", "-c", "sleep 1; head -c 268435456 /dev/zero | tail"];
+const MEMORY_LIMIT = 32 * 1024 * 1024;
+
 /** Runs a container into its memory limit. Resolves to whether the runtime was told why it ended. */
 async function outOfMemory(pod: Pod, name: string): Promise<boolean> {
-  const eater = await pod.start({
-    name,
-    // tail keeps what it reads: one line of 256 MB.
-    command: ["sh", "-c", "sleep 1; head -c 268435456 /dev/zero | tail"],
-    memoryLimitBytes: 32n * 1024n * 1024n,
-  });
+  const eater = await pod.start({ name, command: EATER, memoryLimitBytes: BigInt(MEMORY_LIMIT) });
   same("exit code", await eater.exitCode(), 137);
   // The event that tells why may come after the end; until then the CRI says "Error".
   const told = until("the reason", 5000, async () => (await eater.status()).reason === "OOMKilled");
@@ -46,6 +45,22 @@ const memory: Case = {
       check(await idle.running(), () => "the other container ended too");
       return `exit code 137, reason OOMKilled${first ? "" : " for the second of two"}`;
     }),
+};
+
+const keptLimit: Case = {
+  name: "a container whose limit the webhook has put into an annotation is killed at it, and its neighbour is not",
+  run: (node) =>
+    withPod(
+      node,
+      "limits",
+      async (pod, idle) => {
+        const eater = await pod.start({ name: "eater", command: EATER });
+        same("exit code", await eater.exitCode(), 137);
+        check(await idle.running(), () => "the other container ended too");
+        return "exit code 137";
+      },
+      { "io.katacontainers.peerpods.limits": JSON.stringify({ eater: { memoryBytes: MEMORY_LIMIT } }) },
+    ),
 };
 
 const INITDATA = `version = "0.1.0"
@@ -90,4 +105,4 @@ const restart: Case = {
 };
 
 /** What only a real agent does. */
-export const GUEST_CASES: readonly Case[] = [terminal, memory, initdata, restart];
+export const GUEST_CASES: readonly Case[] = [terminal, memory, keptLimit, initdata, restart];
