@@ -11,10 +11,9 @@ import { AdaptorMetrics, METRICS_CONTENT_TYPE } from "../observe/index.ts";
 import type { Clock, LiveValue, Log, LogLevel } from "../platform/index.ts";
 import { AdaptorState } from "./adaptor-state.ts";
 import type { AdaptorConfig } from "./config.ts";
-import type { LiveSettings } from "./live-settings.ts";
 import { logLevelRoutes } from "./log-level-routes.ts";
 import { NoticeHub } from "./notice-hub.ts";
-import { statusRoutes } from "./status-routes.ts";
+import { type StatusSources, statusRoutes } from "./status-routes.ts";
 
 /** What people, probes and scrapers have of one adaptor process, from its first moment to its last. */
 export interface AdminSide {
@@ -25,7 +24,7 @@ export interface AdminSide {
   /** Told of the lives of pods while this process owns the node. */
   readonly notices: NoticeHub;
   /** The settings are read: status and inspect can tell of them. */
-  tellOf(settings: LiveSettings): void;
+  tellOf(sources: Pick<StatusSources, "settings" | "cluster">): void;
   readonly metrics: AdaptorMetrics;
 }
 
@@ -56,8 +55,8 @@ export async function openAdminSide(config: AdaptorConfig, deps: AdminSideDeps):
   notices.add(history.note);
   const server = await serveAdmin(config.paths.adminSocket, routes, deps);
   const startedMs = deps.clock.wallMs();
-  const tellOf = (settings: LiveSettings): void => {
-    routes.push(...statusRoutes({ ...deps, config, settings, startedMs, state, health, history }));
+  const tellOf: AdminSide["tellOf"] = (sources) => {
+    routes.push(...statusRoutes({ ...deps, ...sources, config, startedMs, state, health, history }));
   };
   return { state, server, routes, notices, metrics, tellOf };
 }

@@ -7,7 +7,7 @@ import { FakeClock } from "../../test/fakes/fake-clock.ts";
 import { FakeProvider } from "../../test/fakes/fake-provider.ts";
 import { FakeSandboxes } from "../../test/fakes/fake-sandboxes.ts";
 import { FakeApi, type FakeApiServer, FakeKubelet, serveFakeApi } from "../../test/fakes/kubernetes/index.ts";
-import { type Clock, silentLog, systemClock } from "../platform/index.ts";
+import { type Clock, type Log, silentLog, systemClock } from "../platform/index.ts";
 import { ClusterSide } from "./cluster-side.ts";
 import type { ClusterConfig } from "./config.ts";
 import { EffectiveConfig } from "./effective-config.ts";
@@ -44,6 +44,7 @@ interface Change {
   readonly clusterId?: string;
   readonly nodeResource?: ClusterConfig["nodeResource"];
   readonly clock?: Clock;
+  readonly log?: Log;
 }
 
 async function open({
@@ -51,6 +52,7 @@ async function open({
   nodeResource = "status",
   clock = eagerClock,
   provider = node.cloud,
+  log = silentLog,
 }: Change = {}) {
   const effective = new EffectiveConfig(node.live);
   const side = await ClusterSide.open(
@@ -67,7 +69,7 @@ async function open({
       nodeResource,
       devicePluginDir: kubeletDir,
     },
-    { clock, log: silentLog, programVersion: "1", effective },
+    { clock, log, programVersion: "1", effective },
   );
   let leave = async (): Promise<void> => undefined;
   return {
@@ -207,4 +209,24 @@ test("an API server that never answers delays a node's first VMs by seconds, and
   node.journal.setMeta("cluster_id", "remembered");
   await using next = await open({ clock: new FakeClock() });
   await next.begin();
+});
+
+test("status says what cannot be done now, and stops saying it", async () => {
+  const [wrong, right] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const log: Log = {
+    ...silentLog,
+    warn: (text) => text.startsWith("PeerPods") && wrong.resolve(),
+    info: (text) => text.startsWith("PeerPods") && right.resolve(),
+  };
+  api.fail({ verb: "list", resource: "peerpods.confidentialcontainers.org" });
+  await using it = await open({ clusterId: "c", log });
+  await it.begin();
+  await wrong.promise;
+  expect(it.side.status).toEqual({
+    nodeResource: "status",
+    troubles: [expect.stringMatching(/^PeerPods: list peerpods.*does not answer/)],
+  });
+  api.heal();
+  await right.promise;
+  expect(it.side.status.troubles).toEqual([]);
 });

@@ -1,19 +1,16 @@
+import type { ClusterStatus } from "../admin/index.ts";
 import { describeError } from "../errors/index.ts";
-import type { Journal } from "../journal/index.ts";
-import { ClusterClient, clusterAccess, NAMESPACES, ReconcileLoop } from "../kubernetes/client/index.ts";
+import { ClusterClient, clusterAccess } from "../kubernetes/client/index.ts";
 import { eventOf, PeerPods, PodEvents, pullSecrets } from "../kubernetes/pods/index.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import type { LifecycleNotice, PodRef, PullSecrets } from "../sandbox/index.ts";
 import { MAX_AUTH_JSON_BYTES } from "../user-data/index.ts";
+import { ClusterIdentity } from "./cluster-identity.ts";
 import { podVmsOf } from "./cluster-vms.ts";
 import type { AdaptorConfig, ClusterConfig } from "./config.ts";
 import type { EffectiveConfig } from "./effective-config.ts";
 import { type ClusterTerm, type NodeResource, nodeResource } from "./node-resource.ts";
 
-/** Its UID is the cluster's identity when CLUSTER_ID is not set. */
-const IDENTITY_NAMESPACE = "kube-system";
-/** How long the first term of a node, which knows no identity yet, waits for one before it makes VMs without. */
-const FIRST_IDENTITY_MS = 5000;
 /** How long an orderly end may take over the node's capacity. */
 const WITHDRAW_TIMEOUT_MS = 10_000;
 
@@ -38,7 +35,9 @@ export class ClusterSide {
   readonly #events: PodEvents;
   readonly #cluster: ClusterConfig;
   readonly #ending = new AbortController();
-  readonly #beside: Promise<void>[] = [];
+  /** Undefined: CLUSTER_ID says it. */
+  readonly #identity: ClusterIdentity | undefined;
+  readonly #identifying: Promise<void> | undefined;
   /** Of the term that runs. */
   #term: ClusterTerm | undefined;
   #peerPods: PeerPods | undefined;
@@ -57,21 +56,34 @@ export class ClusterSide {
     this.#deps = deps;
     this.#client = client;
     this.#events = new PodEvents({ client, clock, log }, config.node.name);
+    this.#identity = config.node.clusterId === "" ? new ClusterIdentity({ ...deps, client }) : undefined;
+    this.#identifying = this.#identity?.run(this.#ending.signal);
     this.pullSecrets = pullSecrets({
       ...{ client, clock, log, events: this.#events },
       limitBytes: MAX_AUTH_JSON_BYTES,
     });
   }
 
-  /** Connects to nothing yet. Throws `invalid-config` when a kubeconfig cannot be used. */
+  /** Begins to ask for the cluster's identity, and waits for nothing. Throws `invalid-config` when a kubeconfig cannot be used. */
   static async open(config: Settings, cluster: ClusterConfig, deps: ClusterSideDeps): Promise<ClusterSide> {
     const client = await ClusterClient.open(
       { ...deps, userAgent: `cloud-api-adaptor/${deps.programVersion} adaptor` },
       clusterAccess(cluster.kubeconfigFile, cluster.serviceEnv),
     );
-    const side = new ClusterSide(config, cluster, deps, client);
-    if (config.node.clusterId === "") side.#beside.push(side.#learnIdentity(side.#ending.signal));
-    return side;
+    return new ClusterSide(config, cluster, deps, client);
+  }
+
+  /** For people. */
+  get status(): ClusterStatus {
+    const troubles: readonly (readonly [string, string | undefined])[] = [
+      ["the cluster's identity", this.#identity?.trouble],
+      ["the node's capacity", this.#resource?.trouble],
+      ["PeerPods", this.#peerPods?.trouble],
+    ];
+    return {
+      nodeResource: this.#cluster.nodeResource,
+      troubles: troubles.flatMap(([what, trouble]) => (trouble === undefined ? [] : [`${what}: ${trouble}`])),
+    };
   }
 
   /** Told of the lives of pods. */
@@ -105,10 +117,11 @@ export class ClusterSide {
     const ending = new AbortController();
     const parts = [peerPods, this.#events, ...(this.#resource === undefined ? [] : [this.#resource])];
     const running = parts.map((part) => part.run(ending.signal));
-    await this.#identify(term.journal, signal);
+    await this.#identity?.begin(term.journal, signal);
     return async () => {
       ending.abort();
       await Promise.all(running);
+      this.#identity?.end();
       this.#term = undefined;
       this.#peerPods = undefined;
     };
@@ -128,64 +141,8 @@ export class ClusterSide {
 
   async close(): Promise<void> {
     this.#ending.abort();
-    await Promise.all(this.#beside);
+    await this.#identifying;
     this.#client[Symbol.dispose]();
-  }
-
-  /**
-   * What the journal remembers counts until the API server is heard, so that a restart without one knows its VMs' tags; what is
-   * heard is remembered.
-   */
-  async #identify(journal: Journal, signal: AbortSignal): Promise<void> {
-    const { clock, effective, log } = this.#deps;
-    if (this.#config.node.clusterId !== "") return;
-    const known = (): string => effective.current().owner.clusterId;
-    const remembered = journal.meta("cluster_id") ?? "";
-    if (known() === "" && remembered !== "") effective.learn({ clusterId: remembered });
-    if (known() === "") {
-      const learned = Promise.withResolvers<void>();
-      const stop = effective.onChange(() => known() !== "" && learned.resolve());
-      await Promise.race([learned.promise, clock.sleep(FIRST_IDENTITY_MS, signal).catch(() => undefined)]);
-      stop();
-    }
-    this.#remember();
-    if (known() === "") {
-      log.warn(
-        "the cluster's identity is not known yet: VMs made until then are not found by tag if the journal is lost. Set CLUSTER_ID, or let the adaptor get namespace kube-system",
-      );
-    }
-  }
-
-  #remember(): void {
-    const journal = this.#term?.journal;
-    const { clusterId } = this.#deps.effective.current().owner;
-    if (journal === undefined || clusterId === "" || journal.meta("cluster_id") === clusterId) return;
-    try {
-      journal.setMeta("cluster_id", clusterId);
-    } catch (error) {
-      this.#deps.log.warn("the cluster's identity could not be journaled", { error: describeError(error) });
-    }
-  }
-
-  /** Asks until it is told. */
-  async #learnIdentity(signal: AbortSignal): Promise<void> {
-    const { effective, log } = this.#deps;
-    const told = new AbortController();
-    const loop = new ReconcileLoop(this.#deps, "the cluster's identity", async (abort) => {
-      const { metadata } = await this.#client.get(NAMESPACES, { name: IDENTITY_NAMESPACE }, abort);
-      const before = effective.current().owner.clusterId;
-      if (before !== "" && before !== metadata.uid) {
-        log.warn("this node was of another cluster before; VMs of that one keep their tags", {
-          before,
-          now: metadata.uid,
-        });
-      }
-      effective.learn({ clusterId: metadata.uid });
-      this.#remember();
-      told.abort();
-      return undefined;
-    });
-    await loop.run(AbortSignal.any([signal, told.signal]));
   }
 
   #podOf(sandboxId: string): PodRef | undefined {

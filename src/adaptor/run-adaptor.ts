@@ -53,7 +53,7 @@ export async function runAdaptor(
   const cluster = await openCluster(config, { ...about, effective: settings.sandboxConfig });
   opened.defer(async () => await cluster?.close());
   if (cluster !== undefined) admin.notices.add(cluster.onNotice);
-  admin.tellOf(settings);
+  admin.tellOf({ settings, cluster });
   if (config.verifyCloudConfig) {
     admin.state.starting("asking the cloud whether the configuration is right");
     if (!(await verifies(settings.provider, log, stop))) return 1;

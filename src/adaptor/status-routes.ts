@@ -2,6 +2,7 @@ import type { Provider, VmRef } from "../../providers/contract.ts";
 import {
   type AdminCall,
   type AdminRoute,
+  type ClusterStatus,
   type Found,
   findSandbox,
   type Health,
@@ -33,6 +34,8 @@ export interface StatusSources {
   readonly history: History;
   readonly logLevel: Live<LogLevel>;
   readonly settings: LiveSettings;
+  /** Undefined: not in Kubernetes. */
+  readonly cluster: { readonly status: ClusterStatus } | undefined;
 }
 
 /** GET /status and GET /inspect?pod=KEY[&console=true]. */
@@ -79,6 +82,7 @@ function reportStatus(sources: StatusSources): Status {
     limit: reportLimit(sources.settings.sandboxConfig.current().limit, ownership),
     logLevel: sources.logLevel.current(),
     configuration: sources.settings.status,
+    cluster: sources.cluster?.status ?? null,
     ...reportVms(sources, ownership),
   };
 }

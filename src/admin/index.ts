@@ -4,4 +4,4 @@ export { type Found, findSandbox, inspectSandbox } from "./inspect.ts";
 export { isoTime, type OwnedNode, reportPod } from "./pod-report.ts";
 export { type AdminCall, type AdminRoute, json } from "./routes.ts";
 export { type AdminServer, serveAdmin } from "./server.ts";
-export type { ConfigurationStatus, Inspection, KeyNote, PodStatus, Status } from "./status.ts";
+export type { ClusterStatus, ConfigurationStatus, Inspection, KeyNote, PodStatus, Status } from "./status.ts";

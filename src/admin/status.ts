@@ -70,6 +70,14 @@ export interface ConfigurationStatus {
   readonly overridden: readonly KeyNote[];
 }
 
+/** What the adaptor keeps in the cluster. */
+export interface ClusterStatus {
+  /** How the node's capacity becomes known: status, device-plugin or off. */
+  readonly nodeResource: string;
+  /** What cannot be done now and is tried again, one sentence each. */
+  readonly troubles: readonly string[];
+}
+
 /** What `GET /status` answers. Later releases add to it and change nothing. */
 export interface Status {
   readonly schema: 1;
@@ -106,6 +114,8 @@ export interface Status {
   };
   readonly logLevel: string;
   readonly configuration: ConfigurationStatus;
+  /** Null: not in Kubernetes. */
+  readonly cluster: ClusterStatus | null;
   readonly pods: readonly PodStatus[];
   readonly otherVms: readonly OtherVm[];
 }
@@ -174,6 +184,8 @@ const STATUS: v.GenericSchema<unknown, Status> = v.object({
     needRestart: NOTES,
     overridden: NOTES,
   }),
+  // Adaptors from before it say nothing.
+  cluster: v.optional(orNull(v.object({ nodeResource: text, troubles: v.array(text) })), null),
   pods: v.array(POD),
   otherVms: v.array(OTHER_VM),
 });

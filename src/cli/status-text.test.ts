@@ -42,6 +42,7 @@ const STATUS: Status = {
     needRestart: [],
     overridden: [],
   },
+  cluster: { nodeResource: "status", troubles: ["PeerPods of node worker-1: not found (404)"] },
   pods: [
     POD,
     {
@@ -74,6 +75,8 @@ shim-proxy 0.1.0, instance abc
 pod VMs: 3 of 10 (1 being deleted)
 configuration: ConfigMap confidential-containers-system/peer-pods-cm
   wrong PROXY_TIMEOUT: expected a duration
+cluster: capacity by status
+  not now PeerPods of node worker-1: not found (404)
 
 POD          PHASE     AGE   VM            ADDRESS   TUNNEL        LINK
 default/web  running   3h4m  podvm-web-s1  10.0.0.4  vxlan 555000  up (2 breaks, 1 loss)
@@ -92,6 +95,7 @@ test("a standby says that it is one, and has no pods", () => {
     shimProxy: { ...STATUS.shimProxy, attached: false, instanceId: null, version: null },
     limit: { most: null, used: 0, deleting: 0, pool: 0 },
     configuration: { ...STATUS.configuration, source: "environment", wrong: [] },
+    cluster: null,
     pods: [],
     otherVms: [],
   };
@@ -100,4 +104,5 @@ test("a standby says that it is one, and has no pods", () => {
   expect(text).toContain("shim-proxy: not attached (/run/peerpod/proxy.sock)");
   expect(text).toContain("pod VMs: 0 of any number");
   expect(text).toContain("no pods");
+  expect(text).not.toContain("cluster:");
 });

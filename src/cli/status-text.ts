@@ -20,6 +20,7 @@ export function statusText(status: Status, paint: Paint): string {
   return [
     ...head(status, paint, nowMs),
     ...configurationLines(status.configuration, paint),
+    ...clusterLines(status.cluster, paint),
     "",
     pods(status, paint, nowMs),
     ...otherVms(status, paint, nowMs),
@@ -61,6 +62,14 @@ function configurationLines(configuration: ConfigurationStatus, paint: Paint): r
     ...lines("yellow", "unknown", unknown),
     ...lines("yellow", "needs a restart", needRestart),
     ...lines("dim", "overridden", overridden),
+  ];
+}
+
+function clusterLines(cluster: Status["cluster"], paint: Paint): readonly string[] {
+  if (cluster === null) return [];
+  return [
+    `cluster: capacity by ${cluster.nodeResource}`,
+    ...cluster.troubles.map((trouble) => `  ${paint("yellow", "not now")} ${printable(trouble)}`),
   ];
 }
 

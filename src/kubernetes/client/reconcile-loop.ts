@@ -57,9 +57,10 @@ export class ReconcileLoop {
   }
 
   #works(): void {
-    if (this.#trouble !== undefined) this.#deps.log.info(`${this.#what}: right again`);
+    const wasTrouble = this.#trouble !== undefined;
     this.#trouble = undefined;
     this.#failures = 0;
+    if (wasTrouble) this.#deps.log.info(`${this.#what}: right again`);
   }
 
   #failed(error: unknown): number {
