@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ADAPTOR_SPECS } from "../../src/observe/adaptor-specs.ts";
+import { CONTROLLER_SPECS } from "../../src/observe/controller-specs.ts";
+import { WEBHOOK_SPECS } from "../../src/observe/webhook-specs.ts";
 import { ROOT } from "../node/child.ts";
 import { alertFiles, alertRules, deployedExpressions } from "./deployed.ts";
 import { readExpression } from "./promql.ts";
@@ -52,7 +54,7 @@ test("a metric, a label, a value and a grouping that nothing tells are found", (
 
 test("dashboards and alerts name metrics that are declared", () => {
   const declared = new Set(
-    ADAPTOR_SPECS.flatMap(({ name, kind }) =>
+    [...ADAPTOR_SPECS, ...CONTROLLER_SPECS, ...WEBHOOK_SPECS].flatMap(({ name, kind }) =>
       kind === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
     ),
   );

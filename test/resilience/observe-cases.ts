@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Child, ROOT } from "../node/child.ts";
 import { isRoot } from "../node/namespaces.ts";
+import { review, startClusterProcesses } from "../observe/cluster-processes.ts";
 import { deployedExpressions } from "../observe/deployed.ts";
 import { readExpression } from "../observe/promql.ts";
 import { missingIn, readSamples, type Sample } from "../observe/samples.ts";
@@ -74,14 +75,48 @@ async function goThroughThings(stage: Stage): Promise<void> {
   await stage.endPod(pod);
 }
 
+/** What controller and webhook tell, when they have done something. */
+async function clusterSamples(stage: Stage): Promise<Sample[]> {
+  const [controller, controllerHealth, webhook, webhookServer, webhookHealth] = [
+    await freePort(),
+    await freePort(),
+    await freePort(),
+    await freePort(),
+    await freePort(),
+  ];
+  const ports = { controller, controllerHealth, webhook, webhookServer, webhookHealth };
+  await using started = await startClusterProcesses(
+    stage.node.dir,
+    ports,
+    join(stage.node.dir, "cloud.sock"),
+  );
+  await stage.until(
+    async () => (await review(webhookServer).catch(() => 0)) === 200,
+    () => `the webhook reviews nothing:\n${started.children.map((child) => child.log()).join("\n")}`,
+  );
+  return [
+    ...(await scraped(
+      stage,
+      controller,
+      (all) =>
+        sumOf(all, "peerpods_controller_peer_pods_total", { action: "released" }) === 1 &&
+        sumOf(all, "peerpods_controller_sweeps_total", { outcome: "ok" }) > 0,
+    )),
+    ...(await scraped(stage, webhook, (all) => sumOf(all, "peerpods_webhook_reviews_total") > 0)),
+  ];
+}
+
 const DEPLOYED: Case = {
-  name: "every series that a dashboard or an alert names is told by an adaptor that has been through things",
+  name: "every series that a dashboard or an alert names is told by processes that have been through things",
   stage: { limit: 10, machineRoomFlags: ["-quota=20"] },
   async run(stage) {
     const port = await freePort();
     stage.control([`-metrics-address=127.0.0.1:${port}`]);
     await goThroughThings(stage);
-    const samples = await scraped(stage, port, (all) => sumOf(all, "peerpods_cloud_quota_vms_left") > 0);
+    const samples = [
+      ...(await scraped(stage, port, (all) => sumOf(all, "peerpods_cloud_quota_vms_left") > 0)),
+      ...(await clusterSamples(stage)),
+    ];
     const missing = deployedExpressions().flatMap(({ where, text }) =>
       missingIn(samples, readExpression(text)).map((what) => `${where}: ${what}`),
     );
