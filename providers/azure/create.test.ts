@@ -240,6 +240,16 @@ describe("sizes", () => {
     expect(lists()).toBe(2);
   });
 
+  test("without the list an SGX size that the webhook chose is still no confidential VM", async () => {
+    const account = new FakeAccount();
+    account.azure.fault({ on: (request) => request.url.pathname.endsWith("/skus"), kind: 403, count: 1000 });
+    const provider = await account.provider({ allowedSizes: ["Standard_DC1s_v3"] });
+    await provider.create(testRequest({ size: { ...NOTHING, machineType: "Standard_DC1s_v3" } }), quiet());
+    const vm = account.azure.world.vms.get(NAME);
+    expect(vm?.size).toBe("Standard_DC1s_v3");
+    expect(vm?.body.properties?.securityProfile?.securityType).toBeUndefined();
+  });
+
   test("without the list the default is still made", async () => {
     const account = new FakeAccount();
     account.azure.fault({ on: (request) => request.url.pathname.endsWith("/skus"), kind: 403, count: 1000 });

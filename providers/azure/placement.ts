@@ -1,7 +1,7 @@
 import { isCaaError, unavailable } from "../../src/errors/index.ts";
 import type { Clock, Log } from "../../src/platform/index.ts";
 import type { VmSize } from "../contract.ts";
-import { selectSize } from "../selection/index.ts";
+import { azureEpcMiB, selectSize } from "../selection/index.ts";
 import type { AzureConfig } from "./config.ts";
 import type { AzureSize, SizeCatalogue } from "./sizes.ts";
 
@@ -78,7 +78,7 @@ export class Placements {
   #inZones(size: string, known: AzureSize | undefined): readonly Placement[] {
     const config = this.#config;
     const confidential =
-      config.confidential && (known?.epcMiB ?? 0) === 0 && !config.ordinarySizes.includes(size);
+      config.confidential && azureEpcMiB(size) === 0 && !config.ordinarySizes.includes(size);
     const usable = config.zones.filter((zone) => !known || known.zones.includes(zone));
     // If the list says that no configured zone has the size, the first is asked all the same: Azure's refusal says it best.
     const zones = config.zones.length === 0 ? [""] : usable.length > 0 ? usable : config.zones.slice(0, 1);
