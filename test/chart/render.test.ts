@@ -411,15 +411,32 @@ describe.skipIf("missing" in found)(`the chart${suffix}`, () => {
     expect(hostPaths(rendered, ADAPTOR)).toContain("/run/crio");
   });
 
-  test("metrics are served on the node's address where a port is given", async () => {
-    const rendered = await helm.render({ ...AZURE, metrics: { port: 9102, podMonitor: { enabled: true } } });
-    expect(rendered.container(...ADAPTOR).env).toContainEqual({
-      name: "PEERPODS_METRICS_ADDRESS",
-      value: "$(NODE_ADDRESS):9102",
+  test("metrics are served where a port is given, and read from where that is allowed", async () => {
+    const from = [{ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "monitoring" } } }];
+    const rendered = await helm.render({
+      ...AZURE,
+      metrics: { port: 9210, podMonitor: { enabled: true } },
+      networkPolicy: { metricsFrom: from },
     });
-    expect(rendered.get("PodMonitor", "cloud-api-adaptor")["spec"]).toMatchObject({
-      selector: { matchLabels: rendered.selector(...ADAPTOR) },
-    });
+    const addressOf = (workload: Workload) =>
+      rendered.container(...workload).env.find(({ name }) => name === "PEERPODS_METRICS_ADDRESS")?.value;
+    expect(addressOf(ADAPTOR)).toBe("$(NODE_ADDRESS):9210");
+    for (const [kind, name] of [WEBHOOK, CONTROLLER]) {
+      expect(addressOf([kind, name])).toBe(":9210");
+      expect(rendered.container(kind, name).ports).toContainEqual({ name: "metrics", containerPort: 9210 });
+      expect(rendered.get("NetworkPolicy", name)["spec"]).toMatchObject({
+        ingress: expect.arrayContaining([{ from, ports: [{ protocol: "TCP", port: 9210 }] }]),
+      });
+    }
+    for (const workload of [ADAPTOR, WEBHOOK, CONTROLLER]) {
+      const matchLabels = rendered.selector(...workload);
+      const monitors = rendered.ofKind("PodMonitor").map((monitor) => monitor["spec"]);
+      expect(monitors).toContainEqual(expect.objectContaining({ selector: { matchLabels } }));
+    }
+    // Nothing listens, and nothing may be reached, that was not asked for.
+    const off = await helm.render({ ...AZURE, networkPolicy: { metricsFrom: from } });
+    expect(off.get("NetworkPolicy", "peerpod-controller")["spec"]).not.toHaveProperty("ingress");
+    expect(off.container(...CONTROLLER).ports).toEqual([{ name: "health", containerPort: 8081 }]);
   });
 
   test("an image is named by digest where there is one", async () => {

@@ -286,9 +286,12 @@ and is not this release's. Without a cluster (`helm template`) nothing exists.
 {{- end }}
 
 {{- define "peerpods.readsMetrics" }}
-{{- with .Values.networkPolicy.metricsFrom }}
+{{- if and .Values.metrics.port .Values.networkPolicy.metricsFrom }}
     - from:
-        {{- toYaml . | nindent 8 }}
+        {{- toYaml .Values.networkPolicy.metricsFrom | nindent 8 }}
+      ports:
+        - protocol: TCP
+          port: {{ .Values.metrics.port }}
 {{- end }}
 {{- end }}
 
