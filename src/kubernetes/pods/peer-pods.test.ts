@@ -191,6 +191,20 @@ test("a name that another sandbox of the pod has is not taken for its own", asyn
   expect(objects(cluster).map((one) => one.spec?.instanceID)).toEqual(["other", "i-1"]);
 });
 
+test("a namespace that is being deleted keeps no other pod from its PeerPod, and is no trouble", async () => {
+  await using cluster = await TestCluster.start();
+  const world = new World();
+  for (const n of [1, 2, 3]) world.add(vm(n));
+  const text = "unable to create new content in namespace a because it is being terminated";
+  const create = { verb: "create", resource: RESOURCE, times: 1 };
+  cluster.api.fail({ ...create, answer: failure(403, "Forbidden", text) });
+  cluster.api.fail({ ...create, answer: failure(404, "NotFound", 'namespaces "a" not found') });
+  const peerPods = world.start(cluster);
+  await cluster.until(() => objects(cluster).length === 1);
+  expect(peerPods.trouble).toBeUndefined();
+  expect(objects(cluster)[0]?.spec?.instanceID).toBe("i-3");
+});
+
 test("one that the API server refuses keeps no other from its PeerPod", async () => {
   await using cluster = await TestCluster.start();
   const world = new World();
@@ -200,7 +214,7 @@ test("one that the API server refuses keeps no other from its PeerPod", async ()
     verb: "create",
     resource: RESOURCE,
     times: 1,
-    answer: failure(403, "Forbidden", "terminating"),
+    answer: failure(403, "Forbidden", "no"),
   });
   world.start(cluster);
   await cluster.until(() => objects(cluster).length === 2);

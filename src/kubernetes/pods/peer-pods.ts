@@ -134,7 +134,9 @@ export class PeerPods {
     for (let attempt = 0; attempt < MAX_NAMES; attempt++) {
       const name = peerPodName(vm.podName, vm.sandboxId, attempt);
       const peerPod = await this.#createNamed(vm, name, podUid, signal);
-      if (peerPod === undefined) continue;
+      // Its pod goes with it, and the VM with the pod.
+      if (peerPod === "namespace-going") return;
+      if (peerPod === "taken") continue;
       known.set(vm.sandboxId, peerPod);
       this.#deps.log.info("PeerPod is made", { sandboxId: vm.sandboxId, peerPod: name });
       return;
@@ -142,13 +144,13 @@ export class PeerPods {
     throw internal(`${MAX_NAMES} names for the PeerPod of pod ${vm.podNamespace}/${vm.podName} are taken`);
   }
 
-  /** undefined: the name is another sandbox's. */
+  /** `taken`: the name is another sandbox's. */
   async #createNamed(
     vm: PodVm,
     name: string,
     podUid: string,
     signal: AbortSignal,
-  ): Promise<PeerPod | undefined> {
+  ): Promise<PeerPod | "taken" | "namespace-going"> {
     const { client } = this.#deps;
     const draft = peerPodDraft(vm, name, {
       ...this.#options,
@@ -161,8 +163,9 @@ export class PeerPods {
       if (isCaaError(error, "already-exists")) {
         const ref = { name, namespace: vm.podNamespace };
         const there = await client.find(PEER_PODS, ref, signal);
-        return there !== undefined && peerPodPlace(there).sandboxId === vm.sandboxId ? there : undefined;
+        return there !== undefined && peerPodPlace(there).sandboxId === vm.sandboxId ? there : "taken";
       }
+      if (isNamespaceGoing(error)) return "namespace-going";
       if (!this.#isAboutOwnerDeletion(error)) throw error;
       this.#blocksOwnerDeletion = false;
       return await this.#createNamed(vm, name, podUid, signal);
@@ -236,3 +239,8 @@ export class PeerPods {
     }
   }
 }
+
+/** The list of PeerPods was there a moment ago, so what is not found on a create is the namespace. */
+const isNamespaceGoing = (error: unknown): boolean =>
+  isCaaError(error, "not-found") ||
+  (isCaaError(error, "unauthorised") && error.message.includes("being terminated"));
