@@ -17,7 +17,8 @@ export interface Clock {
 /** The longest delay that a Node timer takes; longer ones would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-const clampDelay = (ms: number): number => Math.min(Math.max(0, ms), MAX_TIMER_MS);
+/** Node takes whole milliseconds only for a signal, and for the others drops what is behind the point: rounded up, nothing comes too early. */
+const clampDelay = (ms: number): number => Math.min(Math.max(0, Math.ceil(ms)), MAX_TIMER_MS);
 
 export const systemClock: Clock = {
   wallMs: () => Date.now(),

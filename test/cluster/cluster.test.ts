@@ -9,6 +9,7 @@ import { until } from "../real/service.ts";
 import { chartCases } from "./chart-cases.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { clusterCases } from "./cluster-cases.ts";
+import { controllerCases } from "./controller-cases.ts";
 import { nodeCases } from "./node-cases.ts";
 import { buildPrograms, CONTROL_PLANE } from "./programs.ts";
 import { webhookCases } from "./webhook-cases.ts";
@@ -49,6 +50,7 @@ describe.skipIf("missing" in built)(`with a real control plane${reason}`, () => 
   chartCases(cluster);
   webhookCases(cluster);
   nodeCases(cluster);
+  controllerCases(cluster);
 
   test("nothing is left of a control plane whose process was killed", async () => {
     if ("missing" in built) return;

@@ -110,6 +110,7 @@ export class Leadership {
             lost.abort(wrongState("the lease is lost"));
             return;
           }
+          log.warn("the lease could not be renewed; it is tried again", { error: describeError(error) });
         }
       }
     } catch {

@@ -6,7 +6,7 @@ import { CONTROLLER_REVISIONS, DAEMON_SETS, isHealthy } from "./resources.ts";
 import { Since } from "./vm-verdict.ts";
 import type { ClusterView } from "./watched.ts";
 
-const INTERVAL_MS = 30_000;
+const INTERVAL_MS = 15_000;
 /** Two looks that find a node without peer pods must be so far apart. */
 const IDLE_MS = 10_000;
 /** Nodes whose pods are listed in one look. */
@@ -47,6 +47,8 @@ export class ShimProxyRollout {
   readonly #idleSince = new Since();
   /** Where the next look begins, so that busy nodes do not keep it from the others. */
   #next = 0;
+  /** At the last look. */
+  #outdated = 0;
 
   constructor(deps: TermDeps, watched: ClusterView) {
     this.#deps = deps;
@@ -73,16 +75,21 @@ export class ShimProxyRollout {
 
   /** One look. The name of the pod that was deleted, if one was (or would be, in a dry run). */
   async round(): Promise<string | undefined> {
-    const { observe, term } = this.#deps;
+    const { observe, term, log } = this.#deps;
     if (this.#watched.whyNodesUnknown() !== undefined || this.#watched.whyPeerPodsUnknown() !== undefined)
       return;
     const pods = await this.#pods();
     if (pods === undefined) return undefined;
-    observe({
-      kind: "shim-proxies",
-      total: pods.length,
-      outdated: pods.filter((pod) => !pod.isCurrent).length,
-    });
+    const outdated = pods.filter((pod) => !pod.isCurrent).length;
+    observe({ kind: "shim-proxies", total: pods.length, outdated });
+    if (outdated !== this.#outdated && outdated > 0) {
+      log.info("shim-proxies of an older revision are replaced as their nodes run no peer pod", {
+        step: "shim-proxy",
+        outdated,
+        total: pods.length,
+      });
+    }
+    this.#outdated = outdated;
     const candidates = replaceable(pods);
     this.#idleSince.keepOnly(new Set(candidates.map((pod) => pod.uid)));
     const idle = await this.#firstIdle(candidates);

@@ -1,7 +1,7 @@
 import { follow, PEER_PODS } from "../client/index.ts";
 import type { ControllerDeps } from "./deps.ts";
 import { type PeerPodFacts, readPeerPod } from "./peer-pod.ts";
-import { LEAN_NODES, type NodeObject } from "./resources.ts";
+import { LEAN_NODES, type NodeObject, nodeState } from "./resources.ts";
 
 /** One kind of object as a watch shows it. */
 interface View {
@@ -47,8 +47,8 @@ export class Watched implements ClusterView {
         this.#deps,
         { resource: LEAN_NODES, query: {} },
         {
-          put: (node) => void this.#nodes.set(node.metadata.name, node),
-          removed: (node) => void this.#nodes.delete(node.metadata.name),
+          put: (node) => this.#changeNode(node.metadata.name, node),
+          removed: (node) => this.#changeNode(node.metadata.name, undefined),
           ...this.#tellers(this.#nodeView),
         },
         signal,
@@ -67,6 +67,14 @@ export class Watched implements ClusterView {
         signal,
       ),
     ]);
+  }
+
+  /** Kubelets write their Nodes all the time; only that one comes or goes, or is out of service, is a change. */
+  #changeNode(name: string, node: NodeObject | undefined): void {
+    const isChange = nodeState(this.#nodes.get(name)) !== nodeState(node);
+    if (node === undefined) this.#nodes.delete(name);
+    else this.#nodes.set(name, node);
+    if (isChange && this.#nodeView.isSynced) this.#onChange();
   }
 
   #tellers(view: View): { synced(): void; trouble(error: Error | undefined): void } {
