@@ -242,16 +242,20 @@ function podCases({ api, tryPod, create }: Pods): void {
   });
 
   test.each([
-    [{ min: { cpu: "100m" } }, /minimum cpu usage per Container is 100m. +No request is specified/],
-    [{ max: { cpu: "4" } }, /maximum cpu usage per Container is 4. +No limit is specified/],
-    [{ maxLimitRequestRatio: { cpu: "2" } }, /cpu max limit to request ratio per Container is 2, but no/],
+    [{ type: "Container", min: { cpu: "100m" } }, /minimum cpu usage per Container is 100m. +No request/],
+    [
+      { type: "Container", max: { cpu: "4" } },
+      /maximum cpu usage per Container is 4. +No limit is specified/,
+    ],
+    [{ type: "Container", maxLimitRequestRatio: { cpu: "2" } }, /ratio per Container is 2, but no/],
+    [{ type: "Pod", min: { cpu: "100m" } }, /minimum cpu usage per Pod is 100m/],
   ])(
     "cannot help where a LimitRange demands %j: the API server refuses the emptied pod",
     async (demand, text) => {
       const namespace = await api().createNamespace("limits");
       await api().core.createNamespacedLimitRange({
         namespace,
-        body: { metadata: { name: "demand" }, spec: { limits: [{ type: "Container", ...demand }] } },
+        body: { metadata: { name: "demand" }, spec: { limits: [demand] } },
       });
       const pod = kataPod(namespace, "web", [{ name: "c0", resources: both({ cpu: "1" }) }]);
       expect(await until("its refusal", ADMISSION_MS, async () => await refusal(tryPod(pod)))).toMatch(text);

@@ -61,6 +61,7 @@ export class WebhookServer implements AsyncDisposable {
   static async start(deps: WebhookServerDeps, options: WebhookServerOptions): Promise<WebhookServer> {
     const server = new WebhookServer(deps, options);
     await listen(server.#health, "PEERPODS_WEBHOOK_HEALTH_PORT", { ...options, port: options.healthPort });
+    server.#surviveErrors(server.#health);
     return server;
   }
 
@@ -95,8 +96,16 @@ export class WebhookServer implements AsyncDisposable {
       this.#deps.log.debug("a TLS handshake failed", { error: error.message }),
     );
     await listen(server, "PEERPODS_WEBHOOK_PORT", this.#options);
+    this.#surviveErrors(server);
     this.#reviews = server;
     this.#deps.log.info("answering admission reviews", { port: portOf(server) });
+  }
+
+  /** A connection that cannot be accepted (no file descriptor is left) is lost; the next may be. */
+  #surviveErrors(server: HttpServer | HttpsServer): void {
+    server.on("error", (error) =>
+      this.#deps.log.warn("a connection could not be accepted", { error: error.message }),
+    );
   }
 
   /** The ports in use; 0 while there is none. */
