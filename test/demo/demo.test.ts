@@ -8,11 +8,12 @@ const LIMIT_MS = 5 * 60_000;
 function demo(
   broken: string,
   provider = "mock",
+  more: Readonly<Record<string, string>> = {},
 ): { readonly status: number | null; readonly output: string } {
   const result = spawnSync(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN], {
     encoding: "utf8",
     timeout: LIMIT_MS,
-    env: { ...process.env, DEMO_BREAK: broken, PROVIDER: provider },
+    env: { ...process.env, DEMO_BREAK: broken, PROVIDER: provider, ...more },
   });
   return { status: result.status, output: `${result.stdout}${result.stderr}` };
 }
@@ -28,6 +29,15 @@ describe("the demo", { timeout: LIMIT_MS }, () => {
     "is the same through provider %s, its SDK and a fake of its cloud",
     (provider) => {
       const { status, output } = demo("", provider);
+      expect(output).toContain("All of it was true");
+      expect(status).toBe(0);
+    },
+  );
+
+  test.skipIf(!isRoot)(
+    "is the same when shim-proxy and adaptor have only the rights of their containers in the chart (needs root)",
+    () => {
+      const { status, output } = demo("", "mock", { POD_RIGHTS: "1" });
       expect(output).toContain("All of it was true");
       expect(status).toBe(0);
     },

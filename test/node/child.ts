@@ -2,8 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { withRightsOfItsPod } from "./pod-rights.ts";
 
 export const ROOT: string = join(import.meta.dirname, "../..");
+const MAIN = join(ROOT, "src/cli/main.ts");
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
 
 /** A process of the product under test, with its output in a file. */
@@ -13,7 +15,7 @@ export class Child {
   readonly process: ChildProcess;
   readonly exited: Promise<void>;
 
-  /** Starts `cloud-api-adaptor <args>` under this very Node. */
+  /** Starts `cloud-api-adaptor <args>` under this very Node; with POD_RIGHTS=1 with no more rights than the chart gives its pod. */
   constructor(
     name: string,
     logPath: string,
@@ -23,7 +25,10 @@ export class Child {
     this.name = name;
     this.logPath = logPath;
     const out = openSync(logPath, "a");
-    this.process = spawn(process.execPath, [...NODE_FLAGS, join(ROOT, "src/cli/main.ts"), ...args], {
+    const [command = ""] = args;
+    const launcher = process.env["POD_RIGHTS"] === "1" ? withRightsOfItsPod(command) : [];
+    const [file = "", ...rest] = [...launcher, process.execPath, ...NODE_FLAGS, MAIN, ...args];
+    this.process = spawn(file, rest, {
       stdio: ["ignore", out, out],
       env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/root", ...env },
     });
