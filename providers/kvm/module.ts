@@ -1,6 +1,7 @@
 import type { ProviderModule } from "../contract.ts";
 import { readConfig } from "./config.ts";
 import { LocalHost, readScripts } from "./host/index.ts";
+import { observedHost } from "./observed-host.ts";
 import { OPTIONS } from "./options.ts";
 import { KvmProvider } from "./provider.ts";
 
@@ -8,9 +9,9 @@ import { KvmProvider } from "./provider.ts";
 export const kvmModule: ProviderModule = {
   name: "kvm",
   options: OPTIONS,
-  async create({ clock, exec, log, owner }, options) {
+  async create({ clock, exec, log, owner, onCall }, options) {
     const config = readConfig(options);
-    const host = new LocalHost(exec, await readScripts());
+    const host = observedHost(new LocalHost(exec, await readScripts()), clock, onCall);
     return new KvmProvider({ clock, log, owner, config, host });
   },
 };
