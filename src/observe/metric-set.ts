@@ -19,7 +19,7 @@ interface Observations {
 const MAX_PENDING = 512;
 
 /**
- * The metrics of one process. To count is to change a number in a map: prom-client, which takes 20 MB, is loaded when the
+ * The metrics of one process. To count is to change a number in a map: prom-client, some MB and 0.1 s, is loaded when the
  * metrics are asked for the first time.
  */
 export class MetricSet {

@@ -78,7 +78,7 @@ function marksOf(stage: Stage, pod: PlayedPod): [string, string][] {
 }
 
 /** A cluster with the pods that are played, each with a pull secret. */
-async function startCluster(): Promise<FakeApiServer> {
+async function startCluster(): Promise<{ readonly api: FakeApi; readonly server: FakeApiServer }> {
   const api = new FakeApi();
   api.put("namespaces", { metadata: { name: "kube-system" } });
   api.put("nodes", { metadata: { name: NODE }, status: { capacity: {} } });
@@ -95,7 +95,7 @@ async function startCluster(): Promise<FakeApiServer> {
       spec: { imagePullSecrets: [{ name: "pull" }], containers: [{ image: "registry.example/x" }] },
     });
   }
-  return await serveFakeApi(api, GIVEN.kubeToken);
+  return { api, server: await serveFakeApi(api, GIVEN.kubeToken) };
 }
 
 /** Everything that one may ask of a running adaptor. */
@@ -110,10 +110,12 @@ async function askEverything(stage: Stage, evidence: Evidence, pod: PlayedPod): 
   await runCommand(stage, evidence, ["inspect", `${namespace}/${name}`, ...where]);
 }
 
+/** A command that must succeed. */
 async function runCommand(stage: Stage, evidence: Evidence, args: readonly string[]): Promise<void> {
   const name = args.slice(0, 2).join(" ");
   const child = new Child(name, join(stage.node.dir, `output of ${name.replaceAll("/", " ")}`), args);
   await child.exited;
+  must(child.process.exitCode === 0, () => `${name} ended with ${child.process.exitCode}: ${child.log()}`);
   evidence.add(name, child.log());
 }
 
@@ -130,7 +132,8 @@ function checkFiles(stage: Stage, evidence: Evidence): void {
 async function throughEveryPath(stage: Stage, wrong: Readonly<Record<string, string>>): Promise<void> {
   const evidence = new Evidence();
   const witness = argumentWitness(stage.node.dir);
-  await using cluster = await startCluster();
+  const { api, server } = await startCluster();
+  await using cluster = server;
   const env = { PATH: witness.path, NODE_NAME: NODE, PEERPODS_KUBECONFIG: cluster.kubeconfigFile };
   const control = stage.control([], env);
   const toml = `algorithm = "sha256"\nversion = "0.1.0"\n[data]\n"aa.toml" = "${canary("initdata")}"\n`;
@@ -158,6 +161,9 @@ async function throughEveryPath(stage: Stage, wrong: Readonly<Record<string, str
   await control.kill("SIGTERM");
   const locked = stage.control(["-cloud-config-verify=true"], { ...env, ...wrong });
   await locked.exited;
+  const written = ["events.events.k8s.io", "peerpods.confidentialcontainers.org", "nodes"];
+  for (const resource of written) evidence.add(resource, JSON.stringify(api.all(resource)));
+  must(api.all("events.events.k8s.io").length > 0, "no Event was written");
   evidence.add("arguments of commands", witness.arguments());
   for (const child of stage.node.children) evidence.add(`the log of ${child.name}`, child.log());
   evidence.judge();
