@@ -16,6 +16,11 @@ export interface OptionSpec {
   readonly required?: boolean;
   /** Never shown. */
   readonly secret?: boolean;
+  /**
+   * A change in the watched ConfigMap takes effect at once, for VMs made from then on; else at the next start. Of a provider's
+   * options only those that nothing about VMs that exist depends on: how they are found, reached and deleted.
+   */
+  readonly live?: boolean;
   /** One line for `--help` and the configuration reference: meaning, unit, accepted form. */
   readonly help: string;
   /** Given the parsed text, why it is not acceptable; undefined if it is. */

@@ -7,12 +7,14 @@ export const AZURE_SIZE_OPTIONS: readonly OptionSpec[] = [
     env: "AZURE_INSTANCE_SIZE",
     kind: "string",
     default: "Standard_DC2as_v5",
+    live: true,
     help: "VM size of pods that ask for nothing",
   },
   {
     flag: "instance-sizes",
     env: "AZURE_INSTANCE_SIZES",
     kind: "list",
+    live: true,
     help: "VM sizes that pods may have; unset: the default size only",
   },
 ];

@@ -18,6 +18,7 @@ const OPTIONS: readonly OptionSpec[] = [
     flag: "mock-image",
     env: "MOCK_IMAGE",
     kind: "string",
+    live: true,
     help: "Image that VMs boot: the path of an executable, or a name in the machine room's folder of images; unset: the machine room's default.",
   },
   {
@@ -25,6 +26,7 @@ const OPTIONS: readonly OptionSpec[] = [
     env: "MOCK_USER_DATA_LIMIT",
     kind: "int",
     default: `${DEFAULT_SETTINGS.userDataLimitBytes}`,
+    live: true,
     help: "Most bytes of user data; at most what the machine room takes.",
     validate: (text) => (Number(text) > 0 ? undefined : "give a number of bytes greater than 0"),
   },
@@ -32,6 +34,7 @@ const OPTIONS: readonly OptionSpec[] = [
     flag: "mock-tags",
     env: "MOCK_TAGS",
     kind: "tags",
+    live: true,
     help: "Tags for every VM, as key=value,key=value; tags of ours are not overridden.",
   },
 ];

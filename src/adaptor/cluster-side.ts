@@ -1,7 +1,7 @@
 import type { ClusterStatus } from "../admin/index.ts";
 import { describeError } from "../errors/index.ts";
-import { ClusterClient, clusterAccess } from "../kubernetes/client/index.ts";
-import { eventOf, PeerPods, PodEvents, pullSecrets } from "../kubernetes/pods/index.ts";
+import { ClusterClient, clusterAccess, PODS } from "../kubernetes/client/index.ts";
+import { eventOf, PeerPods, type PodEvent, PodEvents, pullSecrets } from "../kubernetes/pods/index.ts";
 import type { Clock, Log } from "../platform/index.ts";
 import type { LifecycleNotice, PodRef, PullSecrets } from "../sandbox/index.ts";
 import { MAX_AUTH_JSON_BYTES } from "../user-data/index.ts";
@@ -35,6 +35,7 @@ export class ClusterSide {
   readonly #events: PodEvents;
   readonly #cluster: ClusterConfig;
   readonly #ending = new AbortController();
+  readonly #beside: Promise<void>[] = [];
   /** Undefined: CLUSTER_ID says it. */
   readonly #identity: ClusterIdentity | undefined;
   readonly #identifying: Promise<void> | undefined;
@@ -84,6 +85,35 @@ export class ClusterSide {
       nodeResource: this.#cluster.nodeResource,
       troubles: troubles.flatMap(([what, trouble]) => (trouble === undefined ? [] : [`${what}: ${trouble}`])),
     };
+  }
+
+  /** Runs `work` until this side is closed. It must not reject. */
+  beside(work: (client: ClusterClient, signal: AbortSignal) => Promise<void>): void {
+    this.#beside.push(work(this.#client, this.#ending.signal));
+  }
+
+  /** Variables that the containers of this process's own pod set themselves; undefined: the pod is not known. */
+  async explicitKeys(signal: AbortSignal): Promise<ReadonlySet<string> | undefined> {
+    const { podName, podNamespace } = this.#config.node;
+    if (podName === "") return undefined;
+    try {
+      const { spec } = await this.#client.get(PODS, { name: podName, namespace: podNamespace }, signal);
+      const names = (spec.containers ?? []).flatMap(({ env = [] }) => env.map(({ name = "" }) => name));
+      return new Set(names);
+    } catch (error) {
+      this.#deps.log.warn("the adaptor's own pod cannot be read, so its container's variables are guessed", {
+        error: describeError(error),
+      });
+      return undefined;
+    }
+  }
+
+  /** An Event on the adaptor's own pod: what whoever runs it must know. */
+  recordOwn(event: Pick<PodEvent, "reason" | "action" | "note">): void {
+    const { podName, podNamespace, podUid } = this.#config.node;
+    if (podName === "") return;
+    const pod = { namespace: podNamespace, name: podName, uid: podUid };
+    this.#events.record({ pod, type: "Warning", ...event });
   }
 
   /** Told of the lives of pods. */
@@ -142,6 +172,7 @@ export class ClusterSide {
   async close(): Promise<void> {
     this.#ending.abort();
     await this.#identifying;
+    await Promise.all(this.#beside);
     this.#client[Symbol.dispose]();
   }
 

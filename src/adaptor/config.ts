@@ -142,3 +142,39 @@ export interface AdaptorConfig {
   /** One sentence each, to be logged at start. */
   readonly warnings: readonly string[];
 }
+
+/** A key, and what is to be said about it. */
+export interface ConfigNote {
+  readonly key: string;
+  readonly text: string;
+}
+
+/** What a version of the ConfigMap makes of the configuration. */
+export interface ConfigReading {
+  /** To be in force from now on. */
+  readonly config: AdaptorConfig;
+  /** Keys whose value is another than before. */
+  readonly changed: readonly string[];
+  /** Those of them that the provider is made from. */
+  readonly ofProvider: readonly string[];
+  /** Wrong values: the old ones stay in force. */
+  readonly wrong: readonly ConfigNote[];
+  readonly unknown: readonly ConfigNote[];
+  readonly needRestart: readonly ConfigNote[];
+  readonly overridden: readonly ConfigNote[];
+}
+
+/** Reads the configuration again when the ConfigMap changes, by the rules of a start. */
+export interface ConfigReader {
+  /**
+   * `refused`: keys whose new values turned out to be of no use, and why. Changes nothing by itself: call `accept` with what is put
+   * in force.
+   */
+  read(data: Readonly<Record<string, string>>, refused?: ReadonlyMap<string, string>): ConfigReading;
+  accept(reading: ConfigReading): void;
+  /** What is in force. */
+  readonly config: AdaptorConfig;
+}
+
+/** What makes a reader. `explicitKeys`: variables that the container sets by itself; undefined: not known. */
+export type MakeConfigReader = (explicitKeys: ReadonlySet<string> | undefined) => Promise<ConfigReader>;

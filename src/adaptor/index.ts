@@ -1,9 +1,14 @@
+export { blame } from "./blame.ts";
 export type {
   AdaptorConfig,
   CleaningConfig,
   ClusterConfig,
+  ConfigNote,
+  ConfigReader,
+  ConfigReading,
   CustomTlsFiles,
   LimitsConfig,
+  MakeConfigReader,
   NetworkConfig,
   NodeConfig,
   NodeResourceMode,

@@ -13,7 +13,8 @@ import {
 import { openAdminSide } from "./admin-side.ts";
 import { chooseNetworking } from "./choose-networking.ts";
 import type { ClusterSide, ClusterSideDeps } from "./cluster-side.ts";
-import type { AdaptorConfig } from "./config.ts";
+import type { AdaptorConfig, MakeConfigReader } from "./config.ts";
+import { followConfigMap } from "./config-watch.ts";
 import type { PointHook } from "./crash-points.ts";
 import { LiveSettings } from "./live-settings.ts";
 import { waitForLock, watchLock } from "./owner-lock.ts";
@@ -27,6 +28,8 @@ export interface AdaptorSurroundings {
   readonly programVersion: string;
   /** Of the crash matrix; undefined otherwise. */
   readonly points: PointHook | undefined;
+  /** For when the ConfigMap changes. */
+  readonly makeConfigReader: MakeConfigReader;
 }
 
 /** Runs the control plane until `stop` aborts. Resolves to the exit status. */
@@ -52,7 +55,13 @@ export async function runAdaptor(
   const settings = opened.adopt(await LiveSettings.open(config, module, live), (open) => open.close());
   const cluster = await openCluster(config, { ...about, effective: settings.sandboxConfig });
   opened.defer(async () => await cluster?.close());
-  if (cluster !== undefined) admin.notices.add(cluster.onNotice);
+  if (cluster !== undefined) {
+    admin.notices.add(cluster.onNotice);
+    const { makeConfigReader } = surroundings;
+    cluster.beside((client, signal) =>
+      followConfigMap({ ...about, client, cluster, config, settings, makeConfigReader }, signal),
+    );
+  }
   admin.tellOf({ settings, cluster });
   if (config.verifyCloudConfig) {
     admin.state.starting("asking the cloud whether the configuration is right");

@@ -27,6 +27,7 @@ export function sandboxConfigOf(config: AdaptorConfig): SandboxConfig {
     orphanGraceMs: limits.orphanGraceMs,
     vmCheckIntervalMs: limits.vmCheckIntervalMs,
     pool: podVm.pool,
+    vmRevision: 0,
   };
 }
 

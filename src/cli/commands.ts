@@ -14,6 +14,7 @@ import {
 } from "./config.ts";
 import type { CommandSummary } from "./help.ts";
 import type { InitdataAction } from "./initdata-command.ts";
+import { isNear } from "./near.ts";
 import { readOptions } from "./options.ts";
 import { PROCESS_OPTIONS, STATE_DIR } from "./shared-options.ts";
 import { SHIM_PROXY_OPTIONS } from "./shim-proxy-options.ts";
@@ -128,6 +129,10 @@ export async function loadCommand(name: string): Promise<Command> {
         stop: stopSignal(),
         programVersion: await programVersion(),
         points: crashPoints(surroundings.env),
+        makeConfigReader: async (explicitKeys) => {
+          const { configReader } = await import("./config-reader.ts");
+          return configReader({ module, surroundings, config, explicitKeys });
+        },
       });
     },
   };
@@ -222,16 +227,4 @@ function unknownCommand(name: string): Error {
   const near = here.find((candidate) => isNear(candidate, name.toLowerCase()));
   const hint = near === undefined ? "" : `did you mean ${near}? `;
   return invalidConfig(`there is no command ${JSON.stringify(name)}; ${hint}${list}`);
-}
-
-/** One letter more, less or other, or two neighbours swapped. */
-function isNear(a: string, b: string): boolean {
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start++;
-  let end = 0;
-  while (end < a.length - start && end < b.length - start && a.at(-1 - end) === b.at(-1 - end)) end++;
-  const restA = a.slice(start, a.length - end);
-  const restB = b.slice(start, b.length - end);
-  const swapped = restA.length === 2 && restB.length === 2 && restA === `${restB[1]}${restB[0]}`;
-  return swapped || (restA.length <= 1 && restB.length <= 1);
 }

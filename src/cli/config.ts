@@ -46,6 +46,8 @@ export interface ShimProxyConfig {
 /** The process's surroundings, read once by main. */
 export interface Surroundings extends OptionSources {
   readonly hostname: string;
+  /** Of the pod that this process runs in, as its service account's file tells; "" or absent: it has none. */
+  readonly serviceAccountNamespace?: string;
   /** What the command line said beside the flags, as the command's positionals. */
   readonly words?: readonly string[];
 }
@@ -80,7 +82,7 @@ export function readAdaptorConfig(
     provider: module.name,
     providerOptions: options,
     logLevel: logLevel(options),
-    node: readNode(options, surroundings.hostname),
+    node: readNode(options, surroundings),
     cluster: readCluster(options, surroundings, notes.warnings),
     paths: readPaths(options),
     shimProxy: shimProxyMode(options.string("shim-proxy")),
@@ -196,14 +198,15 @@ function readCustomFiles(options: OptionResult, problems: string[]): CustomTlsFi
   return files;
 }
 
-function readNode(options: OptionResult, hostname: string): NodeConfig {
+function readNode(options: OptionResult, surroundings: Surroundings): NodeConfig {
+  const { hostname, serviceAccountNamespace = "" } = surroundings;
   const nodeName = options.string("node-name");
   return {
     inKubernetes: nodeName !== "",
     name: nodeName === "" ? hostname : nodeName,
     podUid: options.string("pod-uid"),
     podName: options.string("pod-name"),
-    podNamespace: options.string("pod-namespace"),
+    podNamespace: serviceAccountNamespace || options.string("pod-namespace"),
     runtimeClassName: options.string("runtimeclass-name"),
     clusterId: options.string("peerpods-cluster-id"),
     probePort: Number(options.string("probe-port")),

@@ -98,21 +98,27 @@ function wrap(text: string, indent: string, width: number): readonly string[] {
   return [...lines, line.trimEnd()];
 }
 
-/** The same as a Markdown table, for docs/configuration.md. */
-export function markdownTable(options: readonly OptionSpec[]): string {
+/** When a change in the ConfigMap counts. */
+const changeOf = (spec: OptionSpec): string =>
+  spec.env === undefined || spec.secret ? "" : spec.live ? "live" : "restart";
+
+/** The same as a Markdown table, for docs/configuration.md; of an adaptor's options also when a change counts. */
+export function markdownTable(options: readonly OptionSpec[], of: "adaptor" | "another"): string {
   const row = (spec: OptionSpec): string =>
     [
       spec.env === undefined ? "" : `\`${spec.env}\``,
       `\`-${spec.flag}\``,
       FORMS[spec.kind],
       spec.default === undefined || spec.default === "" ? "" : `\`${spec.default}\``,
+      ...(of === "adaptor" ? [changeOf(spec)] : []),
       `${sentence(spec.help)}${spec.required ? " Required." : ""}${spec.secret ? " Secret." : ""}`,
     ]
       .map((cell) => cell.replaceAll("|", "\\|"))
       .join(" | ");
   return [
-    "| Variable | Flag | Form | Default | Meaning |",
-    "|---|---|---|---|---|",
+    of === "adaptor"
+      ? "| Variable | Flag | Form | Default | Change | Meaning |\n|---|---|---|---|---|---|"
+      : "| Variable | Flag | Form | Default | Meaning |\n|---|---|---|---|---|",
     ...options.map((spec) => `| ${row(spec)} |`),
   ].join("\n");
 }

@@ -24,6 +24,7 @@ export const POD_VM: OptionGroup = {
       flag: "initdata",
       env: "INITDATA",
       kind: "string",
+      live: true,
       help: "initdata of pods that bring none, as base64(gzip(TOML)) or TOML; a pod's annotation wins over it",
     },
     {
@@ -31,6 +32,7 @@ export const POD_VM: OptionGroup = {
       env: "POD_VM_SIZING",
       kind: "string",
       default: "upstream",
+      live: true,
       help: "upstream: the VM has what the webhook computed; aks: 1 vCPU and 2 GB on top of the containers' limits, as AKS Pod Sandboxing",
       validate: oneOf(SIZING_POLICIES),
     },
@@ -38,6 +40,7 @@ export const POD_VM: OptionGroup = {
       flag: "pod-vm-pool",
       env: "POD_VM_POOL",
       kind: "list",
+      live: true,
       help: "VMs that are started ahead of their pods: N for pods without a size, or KIND=N with KIND a machine type or <vCPUs>x<MiB> as the pod's annotations have them, @IMAGE behind it if not the default; needs an image that waits for its user data",
     },
     {
@@ -52,6 +55,7 @@ export const POD_VM: OptionGroup = {
       env: "ENABLE_SCRATCH_SPACE",
       kind: "bool",
       default: "false",
+      live: true,
       help: "encrypted scratch space in pod VMs",
     },
     {

@@ -4,6 +4,7 @@ import { commandName, commandSummaries, loadCommand } from "./commands.ts";
 import { flatten } from "./config.ts";
 import { parseFlags } from "./go-flags.ts";
 import { commandHelp, overviewHelp } from "./help.ts";
+import { ownNamespace } from "./own-namespace.ts";
 import { programVersion } from "./version.ts";
 
 /** Exit statuses: what `main` promises to scripts and to Kubernetes. */
@@ -68,6 +69,7 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
     flags: flags.values,
     env: terminal.env,
     hostname: hostname(),
+    serviceAccountNamespace: ownNamespace(),
     words: flags.words,
   });
 }

@@ -15,6 +15,12 @@ A value on which the Go adaptor acted keeps its meaning, with a warning if it is
 \`1\` and \`true\` only). A value that it silently ignored (\`PROXY_TIMEOUT=5\`, no unit) stops the start. All problems of a
 start are reported together, and the exit status is 2.
 
+In Kubernetes the adaptor watches \`peer-pods-cm\`. A changed key that is marked *live* counts at once, for VMs made from then on;
+VMs that exist, and creates under way, keep what they were made with. Any other key counts at the next start, and
+\`cloud-api-adaptor status\` names it until then. A wrong value leaves the old one in force, a key that is removed falls back to its
+default, and a key that a flag or the container's own \`env\` gives is not changed by the ConfigMap; all are named by status, in the log,
+and as an Event on the adaptor's pod. Secrets are not watched.
+
 | Form | Means |
 |---|---|
 | N | a whole number |
@@ -28,7 +34,7 @@ start are reported together, and the exit status is 2.
 export async function configurationReference(): Promise<string> {
   const parts = [INTRODUCTION, "## Every provider\n"];
   for (const group of ADAPTOR_OPTIONS)
-    parts.push(`### ${group.title}\n`, `${markdownTable(group.options)}\n`);
+    parts.push(`### ${group.title}\n`, `${markdownTable(group.options, "adaptor")}\n`);
   for (const { name, summary } of commandSummaries()) {
     parts.push(`## \`${name}\`\n`, `${summary}\n`);
     const command = await loadCommand(name);
@@ -36,7 +42,7 @@ export async function configurationReference(): Promise<string> {
     for (const group of command.groups) {
       if (isProvider && ADAPTOR_OPTIONS.includes(group)) continue;
       if (!isProvider) parts.push(`### ${group.title}\n`);
-      parts.push(`${markdownTable(group.options)}\n`);
+      parts.push(`${markdownTable(group.options, isProvider ? "adaptor" : "another")}\n`);
     }
   }
   return parts.join("\n");

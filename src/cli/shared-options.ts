@@ -15,6 +15,7 @@ export const LOG_LEVEL: OptionSpec = {
   env: "PEERPODS_LOG_LEVEL",
   kind: "string",
   default: "info",
+  live: true,
   help: `least level of log lines: ${LOG_LEVELS.join(", ")}`,
   validate: oneOf(LOG_LEVELS),
 };

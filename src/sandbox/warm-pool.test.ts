@@ -168,6 +168,18 @@ describe("the warm pool", () => {
     expect(node.cloud.made).toBe(1);
   });
 
+  test("when VMs are made from other settings, those that wait are replaced", async () => {
+    using node = new FakeSandboxes({ pool: [{ kind: "default", count: 2 }] });
+    await using _ = keepPool(node);
+    await settle();
+    const before = waiting(node);
+    node.live.set({ ...node.config, vmRevision: 1 });
+    await settle();
+    expect(waiting(node)).toHaveLength(2);
+    expect(waiting(node).filter((name) => before.includes(name))).toEqual([]);
+    expect(node.cloud.vms.size).toBe(2);
+  });
+
   test("what is not wanted any more is deleted", async () => {
     using node = new FakeSandboxes({ pool: [{ kind: "default", count: 2 }] });
     {

@@ -37,6 +37,8 @@ export class WarmPool {
   readonly #shutdown: AbortSignal;
   readonly #making = new Map<string, SharedTask<void>>();
   readonly #setbacks = new Map<string, Setback>();
+  /** What the VMs that wait were made from. */
+  #vmRevision: number;
   #podsWaiting = 0;
   #restsUntilMs = 0;
 
@@ -45,6 +47,7 @@ export class WarmPool {
     this.#deleter = deleter;
     this.#changes = changes;
     this.#shutdown = shutdown;
+    this.#vmRevision = deps.config.current().vmRevision;
   }
 
   /** Fills, checks and trims the pool until aborted. */
@@ -62,7 +65,10 @@ export class WarmPool {
         checkDue = false;
         this.#trim();
         this.#resume();
-        await this.#changes.until(() => (this.#fill() || checkDue ? true : undefined), signal);
+        await this.#changes.until(
+          () => (this.#fill() || checkDue || this.#isOutdated ? true : undefined),
+          signal,
+        );
       } catch (error) {
         signal.throwIfAborted();
         log.warn("the warm pool could not be looked after", { step: "pool", error: describeError(error) });
@@ -212,9 +218,16 @@ export class WarmPool {
     });
   }
 
+  /** The provider makes VMs from other settings now. */
+  get #isOutdated(): boolean {
+    return this.#deps.config.current().vmRevision !== this.#vmRevision;
+  }
+
   /** What is more than wanted goes, those that do not wait yet first. */
   #trim(): void {
     const { config, journal } = this.#deps;
+    if (this.#isOutdated) for (const vm of journal.pool.vms()) this.#discard(vm.name);
+    this.#vmRevision = config.current().vmRevision;
     const wanted = new Map(config.current().pool.map(({ kind, count }: PoolEntry) => [kind, count]));
     const kept = new Map<string, number>();
     const waitingFirst = journal.pool

@@ -69,6 +69,8 @@ const BARE: v.GenericSchema<unknown, ApiObject> = v.looseObject({ metadata: META
 /** A container of a pod, as far as it is read. */
 interface Container {
   readonly image?: string | undefined;
+  /** What the container sets itself, without `envFrom`. */
+  readonly env?: readonly { readonly name?: string | undefined }[] | undefined;
 }
 
 export interface Pod extends ApiObject {
@@ -89,7 +91,7 @@ export interface Pod extends ApiObject {
 }
 
 const SECRET_NAMES = v.optional(v.array(v.looseObject({ name: v.optional(v.string()) })));
-const CONTAINERS = v.optional(v.array(v.looseObject({ image: v.optional(v.string()) })));
+const CONTAINERS = v.optional(v.array(v.looseObject({ image: v.optional(v.string()), env: SECRET_NAMES })));
 
 export const PODS: Resource<Pod> = {
   group: "",
