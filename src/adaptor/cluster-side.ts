@@ -122,7 +122,7 @@ export class ClusterSide {
     if (event !== undefined) this.#events.record(event);
     if (notice.kind !== "done") return;
     if (notice.step === "vm.delete" && notice.pod !== undefined) this.#peerPods?.vmGone(notice.pod.sandboxId);
-    else this.#peerPods?.poke();
+    else if (notice.step === "vm.create" || notice.step === "start") this.#peerPods?.poke();
   };
 
   /** From the lock on. Resolves when VMs can be made; gives what ends this part of the term. */

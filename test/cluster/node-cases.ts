@@ -22,6 +22,7 @@ import { eagerClock } from "../fakes/eager-clock.ts";
 import { FakeSandboxes } from "../fakes/fake-sandboxes.ts";
 import { Child } from "../node/child.ts";
 import { until } from "../real/service.ts";
+import { ApiGate } from "./api-gate.ts";
 import { type Cluster, NODE_NAMES } from "./cluster.ts";
 import { InstalledChart } from "./installed-chart.ts";
 
@@ -167,8 +168,9 @@ class Stage implements AsyncDisposable {
   }
 
   /** An adaptor's whole cluster side over a lifecycle in memory. */
-  async adaptor(podName: string, uidOf: (podName: string) => string | undefined) {
-    const { uid, kubeconfigFile } = await this.adaptorPod(podName);
+  async adaptor(podName: string, uidOf: (sandboxId: string) => string | undefined, gate?: ApiGate) {
+    const { uid, kubeconfigFile: direct } = await this.adaptorPod(podName);
+    const kubeconfigFile = (await gate?.kubeconfig(direct)) ?? direct;
     const sandboxes = this.#undo.use(new FakeSandboxes({ owner: { clusterId: "", nodeName: MINE } }));
     const effective = new EffectiveConfig(sandboxes.live);
     const side = await ClusterSide.open(
@@ -395,6 +397,35 @@ function podCases(cluster: () => Cluster, stage: () => Stage): void {
         involvedObject: { kind: "Pod", name: "web", uid },
       },
     ]);
+  });
+
+  test("while the API server is away pods start and stop; when it is back all is as it should be", async () => {
+    const { api, url } = cluster();
+    const uids = new Map<string, string>();
+    for (const name of ["old", "new"]) uids.set(name, await stage().peerPod(name));
+    await using gate = await ApiGate.open(url);
+    const node = await stage().adaptor("adaptor", (id) => uids.get(id), gate);
+    await run(node, "old", "old");
+    const of = (name: string) => (one: PeerPodObject, change: string) =>
+      change !== "DELETED" && one.metadata?.ownerReferences?.[0]?.name === name;
+    await api.waitFor<PeerPodObject>(peerPodsIn(stage().namespace), of("old"));
+    await stage().waitForNode((one) => one.status?.capacity?.[VM] === "10");
+    await gate.close();
+    await stage().zeroCapacity();
+    await node.manager.stop("old", never);
+    await run(node, "new", "new");
+    await gate.open();
+    await api.waitFor<PeerPodObject>(peerPodsIn(stage().namespace), of("new"));
+    await stage().waitForNode((one) => one.status?.capacity?.[VM] === "10");
+    await api.waitFor(`/api/v1/namespaces/${stage().namespace}/events`, () => true, {
+      fieldSelector: `involvedObject.name=new,reason=PeerPodVMStarted`,
+    });
+    const left = await api.objects.list<PeerPodObject>(
+      "confidentialcontainers.org/v1alpha1",
+      "PeerPod",
+      stage().namespace,
+    );
+    expect(left.items.map((one) => one.metadata?.ownerReferences?.[0]?.name)).toEqual(["new"]);
   });
 
   test("pull secrets of account and pod reach the VM", async () => {

@@ -117,6 +117,20 @@ test("a cluster that fails for a moment still gets the Event; one that refuses i
   expect(warnings).toHaveLength(1);
 });
 
+test("an outage of the API server delays Events by its length, and loses those that are too old", async () => {
+  await using cluster = await TestCluster.start();
+  const clock = new FakeClock();
+  const events = start(cluster, { ...eagerClock, wallMs: () => clock.wallMs() });
+  await cluster.server.stop();
+  events.record(event("old"));
+  await clock.advance(16 * 60_000);
+  events.record(event("new"));
+  const at = new Date(clock.wallMs()).toISOString().slice(0, 19);
+  await cluster.server.start();
+  await cluster.until(() => seen(cluster).some((one) => one.note === "new"));
+  expect(JSON.stringify(cluster.api.all(RESOURCE).at(-1))).toContain(`"eventTime":"${at}`);
+});
+
 test("too many at once: the oldest are left out, and that is said", async () => {
   await using cluster = await TestCluster.start();
   const said = Promise.withResolvers<void>();

@@ -37,8 +37,14 @@ const MAX_INSTANCE_CHARS = 128;
 const SERIES_MS = 10 * 60_000;
 /** Waiting events; more are dropped, the oldest first, and counted. */
 const MAX_WAITING = 200;
-const TRIES = 4;
+/** How old an event may get while the API server cannot be reached. */
+const MAX_AGE_MS = 15 * 60_000;
 const FIRST_PAUSE_MS = 1000;
+const MAX_PAUSE_MS = 30_000;
+
+interface Recorded extends PodEvent {
+  readonly atMs: number;
+}
 
 interface Series {
   readonly name: string;
@@ -48,12 +54,12 @@ interface Series {
 
 /**
  * Events on Pods (events.k8s.io/v1), sent one after another beside everything else: `record` never waits and never throws. The same
- * reason and text for a pod is one Event with a count. When the API server cannot be reached, the newest events wait a while.
+ * reason and text for a pod is one Event with a count. While the API server cannot be reached they wait, some minutes at most.
  */
 export class PodEvents {
   readonly #deps: PodEventsDeps;
   readonly #instance: string;
-  readonly #waiting: PodEvent[] = [];
+  readonly #waiting: Recorded[] = [];
   readonly #series = new Map<string, Series>();
   #dropped = 0;
   #wake: () => void = () => undefined;
@@ -70,7 +76,7 @@ export class PodEvents {
       this.#waiting.shift();
       this.#dropped++;
     }
-    this.#waiting.push(event);
+    this.#waiting.push({ ...event, atMs: this.#deps.clock.wallMs() });
     this.#wake();
   }
 
@@ -90,46 +96,47 @@ export class PodEvents {
     if (this.#waiting.length === 0 && !signal.aborted) await promise;
   }
 
-  async #deliver(event: PodEvent, signal: AbortSignal): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
+  /** Nothing overtakes an event that cannot be sent: the others go to the same API server. */
+  async #deliver(event: Recorded, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
       try {
         await this.#send(event, signal);
         this.#works();
         return;
       } catch (error) {
         if (signal.aborted) return;
-        if (attempt === TRIES || !isCaaError(error, "unavailable", "throttled")) {
+        const isOld = clock.wallMs() - event.atMs > MAX_AGE_MS;
+        if (isOld || !isCaaError(error, "unavailable", "throttled")) {
           this.#failed(event, error);
           return;
         }
-        const pauseMs = Math.max(error.retryAfterMs ?? 0, FIRST_PAUSE_MS * 2 ** (attempt - 1));
-        await this.#deps.clock.sleep(pauseMs, signal).catch(() => undefined);
+        await clock.sleep(Math.max(error.retryAfterMs ?? 0, pauseMs), signal).catch(() => undefined);
       }
     }
   }
 
-  async #send(event: PodEvent, signal: AbortSignal): Promise<void> {
+  async #send(event: Recorded, signal: AbortSignal): Promise<void> {
     const note = cutNote(event.note);
     const key = keyOf({ ...event, note });
-    const nowMs = this.#deps.clock.wallMs();
-    this.#forgetOld(nowMs);
+    this.#forgetOld(event.atMs);
     const series = this.#series.get(key);
     if (series !== undefined && (await this.#countUp(event, series, signal))) return;
     const uid = event.pod.uid === "" ? await this.#presentUid(event.pod, signal) : event.pod.uid;
     if (uid === undefined) return;
-    const name = eventName(event.pod.name, `${key} ${nowMs}`);
+    const name = eventName(event.pod.name, `${key} ${event.atMs}`);
     await this.#create({ ...event, note, pod: { ...event.pod, uid } }, name, signal);
-    this.#series.set(key, { name, count: 1, lastMs: nowMs });
+    this.#series.set(key, { name, count: 1, lastMs: event.atMs });
   }
 
-  async #create(event: PodEvent, name: string, signal: AbortSignal): Promise<void> {
+  async #create(event: Recorded, name: string, signal: AbortSignal): Promise<void> {
     const { pod, type, reason, action, note } = event;
     try {
       await this.#deps.client.create(
         EVENTS,
         {
           metadata: { name, namespace: pod.namespace },
-          eventTime: microTime(this.#deps.clock.wallMs()),
+          eventTime: microTime(event.atMs),
           reportingController: CONTROLLER,
           reportingInstance: this.#instance,
           regarding: {
@@ -150,10 +157,9 @@ export class PodEvents {
   }
 
   /** False when the Event has expired. */
-  async #countUp(event: PodEvent, series: Series, signal: AbortSignal): Promise<boolean> {
-    const nowMs = this.#deps.clock.wallMs();
+  async #countUp(event: Recorded, series: Series, signal: AbortSignal): Promise<boolean> {
     const ref = { name: series.name, namespace: event.pod.namespace };
-    const value = { series: { count: series.count + 1, lastObservedTime: microTime(nowMs) } };
+    const value = { series: { count: series.count + 1, lastObservedTime: microTime(event.atMs) } };
     try {
       await this.#deps.client.patch(EVENTS, ref, { type: "merge", value }, signal);
     } catch (error) {
@@ -161,7 +167,7 @@ export class PodEvents {
       throw error;
     }
     series.count++;
-    series.lastMs = nowMs;
+    series.lastMs = event.atMs;
     return true;
   }
 
