@@ -3,6 +3,7 @@ import type { Case } from "./case.ts";
 import { CLOUD_CASES } from "./cloud-cases.ts";
 import { CONTROL_PLANE_CASES } from "./control-plane-cases.ts";
 import { DAMAGE_CASES } from "./damage-cases.ts";
+import { LIMIT_CASES } from "./limit-cases.ts";
 import { LINK_CASES } from "./link-cases.ts";
 import { OBSERVE_CASES } from "./observe-cases.ts";
 import { POOL_CASES } from "./pool-cases.ts";
@@ -12,6 +13,7 @@ import { SHUTDOWN_CASES } from "./shutdown-cases.ts";
 const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   "control-plane": CONTROL_PLANE_CASES,
   shutdown: SHUTDOWN_CASES,
+  limits: LIMIT_CASES,
   links: LINK_CASES,
   cloud: CLOUD_CASES,
   damage: DAMAGE_CASES,

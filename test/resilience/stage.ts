@@ -108,13 +108,16 @@ export class Stage implements AsyncDisposable {
     return { pod, network };
   }
 
-  /** A pod up to a running container. */
-  async runPod(args: readonly string[] = ["sh", "-c", "while :; do sleep 1; done"]): Promise<RunningPod> {
+  /** A pod up to a running container, which gets these of the pod's annotations. */
+  async runPod(
+    args: readonly string[] = ["sh", "-c", "while :; do sleep 1; done"],
+    annotations: Readonly<Record<string, string>> = {},
+  ): Promise<RunningPod> {
     const { pod, network } = this.newPod();
     await pod.create();
     await pod.start();
     await pod.openSandbox();
-    return { pod, network, container: await pod.startContainer({ image: IMAGE, args }) };
+    return { pod, network, container: await pod.startContainer({ image: IMAGE, args, annotations }) };
   }
 
   /** Ends a pod as its shim and the CNI do. */

@@ -15,6 +15,8 @@ export interface ContainerOptions {
   readonly image: string;
   readonly args: readonly string[];
   readonly mounts?: readonly Mount[];
+  /** Of the pod, which the container runtime passes on to its containers. The recorded container's name is c1. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** A pod as a stock Go shim runs it: the recording's calls in the recording's order, with ids and commands of its own. */
@@ -88,6 +90,7 @@ export class PlayedPod implements AsyncDisposable {
     if (request.OCI?.Process === undefined) throw new Error("the recorded container has no process");
     request.OCI.Process.Args = [...options.args];
     request.OCI.Mounts.push(...(options.mounts ?? []));
+    Object.assign(request.OCI.Annotations, options.annotations);
     await this.session.agent.createContainer(request, { timeoutMs: CALL_TIMEOUT_MS });
     await this.session.agent.startContainer({ containerId }, { timeoutMs: CALL_TIMEOUT_MS });
     return containerId;
