@@ -8,7 +8,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../real/service.ts";
 import type { Cluster } from "./cluster.ts";
-import { ControllerSite } from "./controller-site.ts";
+import { ControllerSite, missingOnes } from "./controller-site.ts";
 
 const FINALIZER = "peer.pod/finalizer";
 const NODE_LABEL = "confidentialcontainers.org/node";
@@ -243,7 +243,7 @@ export function controllerCases(cluster: () => Cluster): void {
       const { api } = cluster();
       await using _objects = await api.create([
         nodeObject("controller-7", { "example.com/shim-proxy": "here" }),
-        runtimeClass,
+        ...(await missingOnes(cluster(), [runtimeClass])),
         daemonSet(site.namespace, "one"),
       ]);
       const proxies = `/api/v1/namespaces/${site.namespace}/pods`;

@@ -17,7 +17,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const CHART_NAMESPACE = "confidential-containers-system";
 const CONTROLLER = "peerpod-controller";
 
-type Manifest = KubernetesObject & Readonly<Record<string, unknown>>;
+export type Manifest = KubernetesObject & Readonly<Record<string, unknown>>;
 
 /** What a VM of a test is: whose, as its tags say. */
 export interface VmOf {
@@ -186,7 +186,10 @@ async function rightsOfChart(namespace: string): Promise<readonly Manifest[]> {
 }
 
 /** Without those that another suite has made and not yet removed. */
-async function missingOnes(cluster: Cluster, objects: readonly Manifest[]): Promise<readonly Manifest[]> {
+export async function missingOnes(
+  cluster: Cluster,
+  objects: readonly Manifest[],
+): Promise<readonly Manifest[]> {
   const missing: Manifest[] = [];
   for (const object of objects) {
     const { apiVersion = "", kind = "", metadata } = object;

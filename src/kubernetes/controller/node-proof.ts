@@ -34,6 +34,11 @@ export class NodeProof {
     return { state, isProven: forMs >= MIN_BETWEEN_LOOKS_MS };
   }
 
+  /** Forgets nodes that nothing names any more. */
+  keepOnly(names: ReadonlySet<string>): void {
+    this.#since.keepOnly(names);
+  }
+
   /** A watch saw it: what was found before does not count any more. */
   seenAlive(name: string): void {
     this.#since.forget(name);

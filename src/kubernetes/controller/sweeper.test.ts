@@ -100,6 +100,16 @@ describe("a VM of a node that is gone", () => {
     expect(deleted("other")).toBeUndefined();
   });
 
+  test("goes although its PeerPod cannot be deleted", async () => {
+    const vm = bench.vm("dead", { name: "podvm-1" });
+    bench.peerPod("pp", { node: "dead", instanceId: vm.id });
+    await round();
+    bench.cluster.failNext("delete peerpods", unavailable("no answer"));
+    await round(60_000);
+    expect(vms()).toEqual([]);
+    expect(bench.notices).toContainEqual({ kind: "peer-pod", action: "failed", name: "apps/pp" });
+  });
+
   test("is deleted within the budget, the others in the next looks", async () => {
     start({ budget: 2 });
     for (let n = 0; n < 5; n++) bench.vm("dead", { name: `podvm-${n}` });
@@ -238,6 +248,39 @@ describe("a VM of a living node", () => {
     await round(86_400_000);
     expect(vms()).toEqual(["podvm-pool"]);
   });
+});
+
+test("it waits for the first list of nodes, looks, looks again a minute later, and then seldom", async () => {
+  bench.vm("dead", { name: "podvm-1" });
+  bench.cluster.nodesTrouble = "the nodes have not been listed yet";
+  const run = sweeper.run();
+  await bench.clock.advance(2000);
+  expect(bench.notices).toEqual([]);
+  bench.cluster.nodesTrouble = undefined;
+  await bench.clock.advance(500);
+  expect(bench.notices.map((notice) => notice.kind)).toEqual(["sweep"]);
+  await bench.clock.advance(61_000);
+  expect(vms()).toEqual([]);
+  const looks = (): number => bench.notices.filter((notice) => notice.kind === "sweep").length;
+  expect(looks()).toBe(2);
+  await bench.clock.advance(299_000);
+  expect(looks()).toBe(2);
+  await bench.clock.advance(1000);
+  expect(looks()).toBe(3);
+  bench.end();
+  await run;
+});
+
+test("nodes that cannot be listed for long are a failed look, which is tried again", async () => {
+  bench.cluster.nodesTrouble = "forbidden";
+  const run = sweeper.run();
+  await bench.clock.advance(30_000);
+  expect(bench.notices.map((notice) => notice.kind)).toEqual(["sweep-failed"]);
+  bench.cluster.nodesTrouble = undefined;
+  await bench.clock.advance(61_000);
+  expect(bench.notices.at(-1)?.kind).toBe("sweep");
+  bench.end();
+  await run;
 });
 
 type Step =

@@ -15,6 +15,10 @@ const CONCURRENCY = 4;
 /** Until the second look at a node that was found gone: a little more than the proof asks for. */
 const SECOND_LOOK_MS = 61_000;
 
+/** How long the first list of nodes may take before that counts as a failure, and how often it is looked for. */
+const FIRST_LIST_MS = 30_000;
+const FIRST_LIST_STEP_MS = 500;
+
 /** What nodes are there, asked once for each name in one look. */
 type NodeLooks = Map<string, { readonly state: NodeState; readonly isProven: boolean }>;
 
@@ -40,6 +44,7 @@ export class Sweeper {
   /** Looks until the term ends. */
   async run(): Promise<void> {
     const { term, clock, options, log, observe } = this.#deps;
+    await this.#firstNodes();
     while (!term.signal.aborted) {
       let pauseMs = options.sweepIntervalMs;
       try {
@@ -54,6 +59,15 @@ export class Sweeper {
         pauseMs = Math.min(pauseMs, SECOND_LOOK_MS);
       }
       await clock.sleep(pauseMs, term.signal).catch(() => undefined);
+    }
+  }
+
+  /** The nodes of a large cluster take a moment to be listed; that is no failure yet. */
+  async #firstNodes(): Promise<void> {
+    const { term, clock } = this.#deps;
+    for (let waitedMs = 0; waitedMs < FIRST_LIST_MS; waitedMs += FIRST_LIST_STEP_MS) {
+      if (term.signal.aborted || this.#watched.whyNodesUnknown() === undefined) return;
+      await clock.sleep(FIRST_LIST_STEP_MS, term.signal).catch(() => undefined);
     }
   }
 
@@ -96,6 +110,7 @@ export class Sweeper {
       ...this.#watched.peerPods().map((facts) => facts.nodeName),
     ]);
     names.delete("");
+    this.#proof.keepOnly(names);
     const looks: NodeLooks = new Map();
     for (const name of names) {
       if (nodeState(this.#watched.node(name)) === "alive") {
@@ -197,10 +212,20 @@ export class Sweeper {
         continue;
       }
       term.assertHeld();
-      const ref = { name: facts.name, namespace: facts.namespace };
-      await client.delete(PEER_PODS, ref, { uid: facts.uid }, term.signal);
-      log.warn("a PeerPod of a node that is gone is deleted", fields);
-      observe({ kind: "peer-pod", action: "node-gone", name });
+      try {
+        const ref = { name: facts.name, namespace: facts.namespace };
+        await client.delete(PEER_PODS, ref, { uid: facts.uid }, term.signal);
+        log.warn("a PeerPod of a node that is gone is deleted", fields);
+        observe({ kind: "peer-pod", action: "node-gone", name });
+      } catch (error) {
+        term.signal.throwIfAborted();
+        // It must not keep the VMs from being deleted; the next look finds it again.
+        log.warn("a PeerPod of a node that is gone could not be deleted; it is tried again", {
+          ...fields,
+          error: describeError(error),
+        });
+        observe({ kind: "peer-pod", action: "failed", name });
+      }
     }
   }
 }
