@@ -42,6 +42,7 @@ export async function chooseAccel(
         QEMU: qemuOf(config, arch),
         CPU: config.cpuModel || "host",
         BOOTED,
+        DISK_BYTES,
       },
       args: [
         ...[

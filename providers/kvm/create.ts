@@ -95,6 +95,7 @@ function newRecord(deps: KvmDeps, request: VmRequest): VmRecord {
 async function claimName(deps: KvmDeps, request: VmRequest, context: Context): Promise<Claim> {
   const { config, host } = deps;
   const wanted = newRecord(deps, request);
+  const record = `${JSON.stringify(wanted)}\n`;
   const { first, last, gateway } = config.network;
   const output = await onHost(
     host,
@@ -104,8 +105,9 @@ async function claimName(deps: KvmDeps, request: VmRequest, context: Context): P
         ...{ BASE: config.dir, NAME: request.name, ID: wanted.id, IMAGE: wanted.image, QEMU: config.qemu },
         ...{ MEMORY: wanted.memoryMiB + config.overheadMiB, MAX_MEMORY: config.maxMemoryMiB },
         ...{ INTERFACES: wanted.interfaces, FIRST: first, LAST: last, GATEWAY: gateway },
+        RECORD_BYTES: Buffer.byteLength(record),
       },
-      input: `${JSON.stringify(wanted)}\n`,
+      input: record,
     },
     context,
   );
@@ -146,6 +148,7 @@ async function start(deps: KvmDeps, claim: Claim, request: VmRequest, context: C
     vhost: claim.vhost && accel === "kvm",
     initdata: config.launchSecurity === undefined ? undefined : initdataOf(request.userData),
   });
+  const cidata = cidataOf({ ...record, addresses }, request.userData, network);
   await onHost(
     host,
     {
@@ -155,10 +158,11 @@ async function start(deps: KvmDeps, claim: Claim, request: VmRequest, context: C
         DISK_FORMAT: image.kind === "disk" ? image.format : "",
         DISK_SIZE: config.diskGiB === undefined ? "" : `${config.diskGiB}G`,
         LEASES: leasesOf(addresses),
+        CIDATA_BYTES: cidata.length,
         ...networkValues(network),
       },
       args: command,
-      input: cidataOf({ ...record, addresses }, request.userData, network).toString("base64"),
+      input: cidata.toString("base64"),
     },
     context,
   );

@@ -125,7 +125,7 @@ export function securityArguments(
           "quote-generation-socket": { type: "vsock", cid: "2", port: `${security.quotePort}` },
         }),
       };
-      return { objects: [guest], machine: [...machine, "kernel-irqchip=split"] };
+      return { objects: [guest], machine };
     }
   }
 }

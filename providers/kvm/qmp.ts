@@ -43,8 +43,8 @@ export class Qmp implements AsyncDisposable {
   }
 
   /** Resolves to the answer; throws `unavailable` when QEMU refuses or is gone. */
-  async execute(command: string): Promise<unknown> {
-    this.#stream.write(`${JSON.stringify({ execute: command })}\n`);
+  async execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+    this.#stream.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
     for (;;) {
       const message = await this.#next();
       if (message.error) throw unavailable(`QEMU refuses ${command}: ${message.error.desc}`);

@@ -4,22 +4,29 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUSYBOX_PATH, makeOciLayout } from "../../providers/mock/guest/make-image.ts";
 import { systemExec } from "../../src/platform/index.ts";
+import { providePodVmImage, provideQemu } from "../kvm/prepare.ts";
 import { isInside, isRoot, prepareNamespaces, rerunInNamespaces } from "../node/namespaces.ts";
 import { added, filesBelow, networkState, processes } from "../node/residue.ts";
 import { TestNode } from "../node/test-node.ts";
+import { CONTAINER_IMAGE } from "../podvm-image/guest-files.ts";
 import { newId, PlayedPod } from "../shim/played-pod.ts";
 import { podAnnotations } from "../shim/played-shim.ts";
+import { LIMITS_ASKED, realMachine } from "./machine.ts";
 import { must, Report, Stop } from "./report.ts";
 import { trafficBothWays } from "./traffic.ts";
 
 const BREAKS = ["initdata", "tunnel", "exit-code", "leak"] as const;
 const INITDATA_KEY = "io.katacontainers.config.hypervisor.cc_init_data";
-const IMAGE = "docker.io/library/demo:latest";
+/** Pulled from a folder of the machine room; a real machine has one in its own image. */
+const IMAGE = process.env["PROVIDER"] === "kvm" ? CONTAINER_IMAGE : "docker.io/library/demo:latest";
 const BOOT_DELAY = "1500ms";
 
 const broken = process.env["DEMO_BREAK"] ?? "";
-/** `make demo PROVIDER=azure` (or ibmcloud): the same pod through the provider's real SDK and a fake of its cloud, which boots VMs in the machine room. */
-const PROVIDERS = ["mock", "azure", "ibmcloud"] as const;
+/**
+ * `make demo PROVIDER=azure` (or ibmcloud): the same pod through the provider's real SDK and a fake of its cloud, which boots VMs in
+ * the machine room. `PROVIDER=kvm`: the same pod in a real machine with a kernel of its own.
+ */
+const PROVIDERS = ["mock", "azure", "ibmcloud", "kvm"] as const;
 const provider = PROVIDERS.find((name) => name === (process.env["PROVIDER"] ?? "mock"));
 const report = new Report();
 
@@ -30,6 +37,14 @@ if (broken !== "" && !BREAKS.some((name) => name === broken)) {
 if (provider === undefined) {
   console.error(`PROVIDER=${process.env["PROVIDER"]} is not known; give ${PROVIDERS.join(" or ")}`);
   process.exit(2);
+}
+if (provider === "kvm" && !isInside) {
+  const reason = provideQemu();
+  if (reason !== undefined) {
+    console.error(`PROVIDER=kvm ${reason}`);
+    process.exit(2);
+  }
+  providePodVmImage();
 }
 if (isRoot && !isInside) process.exit(rerunInNamespaces(import.meta.filename, []));
 process.exit(await demo());
@@ -44,13 +59,15 @@ async function demo(): Promise<number> {
       limit: 1,
       provider: provider ?? "mock",
       machineRoomFlags: [`-boot-delay=${BOOT_DELAY}`],
+      ...(provider === "kvm" ? { kvmImage: providePodVmImage(), adaptorFlags: ["-pod-vm-sizing=aks"] } : {}),
     });
     await tour(node, before);
   } catch (error) {
     if (!(error instanceof Stop))
       report.note(`unexpected: ${error instanceof Error ? error.stack : String(error)}`);
     report.failed = true;
-    if (process.env["DEMO_LOGS"] === "1" && node !== undefined) console.log(node.logs(20_000));
+    if (process.env["DEMO_LOGS"] === "1" && node !== undefined)
+      console.log(node.logs(20_000), node.vmConsoles());
     else report.note("DEMO_LOGS=1 make demo prints the logs of all processes");
   } finally {
     await node?.[Symbol.asyncDispose]();
@@ -65,10 +82,9 @@ interface Before {
 }
 
 async function tour(node: TestNode, before: Before): Promise<void> {
-  report.title(
-    "A node with a machine room (the cloud), a shim-proxy (data plane) and an adaptor (control plane)",
-  );
-  if (provider !== undefined && provider !== "mock") {
+  const cloud = provider === "kvm" ? "QEMU as its cloud" : "a machine room (the cloud)";
+  report.title(`A node with ${cloud}, a shim-proxy (data plane) and an adaptor (control plane)`);
+  if (provider === "azure" || provider === "ibmcloud") {
     report.note(
       `the adaptor uses provider ${provider} with its real SDK, over https, against a fake of that cloud`,
     );
@@ -78,15 +94,18 @@ async function tour(node: TestNode, before: Before): Promise<void> {
       "not root: VMs are processes on loopback addresses, containers plain processes, and there is no tunnel",
     );
   }
-  await makeOciLayout(systemExec, join(node.imagesDir, "demo"), {
-    name: IMAGE,
-    contents: { busybox: BUSYBOX_PATH, files: {} },
-  });
-  const room = await node.startMachineRoom();
+  if (provider !== "kvm") {
+    await makeOciLayout(systemExec, join(node.imagesDir, "demo"), {
+      name: IMAGE,
+      contents: { busybox: BUSYBOX_PATH, files: {} },
+    });
+  }
+  const room = provider === "kvm" ? undefined : await node.startMachineRoom();
+  if (provider === "kvm") node.makeUplink();
   await node.startShimProxy();
   let adaptor = node.startControlPlane();
   report.note(
-    `processes: machine room ${room.process.pid}, shim-proxy and adaptor ${adaptor.process.pid}; state in ${node.dir}`,
+    `processes: ${room === undefined ? "" : `machine room ${room.process.pid}, `}shim-proxy and adaptor ${adaptor.process.pid}; state in ${node.dir}`,
   );
   const clean = { files: [...filesBelow(node.podsDir)] };
 
@@ -100,7 +119,7 @@ async function tour(node: TestNode, before: Before): Promise<void> {
 
   report.title("A shim creates and starts a pod; the adaptor is killed with -9 in the middle of StartVM");
   await report.claim("CreateVM answers with the agent's socket", async () => {
-    await pod.create({ [INITDATA_KEY]: sent });
+    await pod.create({ [INITDATA_KEY]: sent, ...(provider === "kvm" ? LIMITS_ASKED : {}) });
     return {
       seen: `pod ${pod.pod.namespace}/${pod.pod.name}, sandbox ${pod.id.slice(0, 12)}`,
       value: undefined,
@@ -135,6 +154,7 @@ async function tour(node: TestNode, before: Before): Promise<void> {
     must(output === `${marker}\n`, `it printed ${JSON.stringify(output)}`);
     return { seen: JSON.stringify(output.trim()), value: id };
   });
+  if (provider === "kvm") await realMachine(report, pod, container, node);
   await report.claim("initdata arrived in the VM unchanged", async () => {
     const digests = JSON.parse(
       readFileSync(new URL("../fixtures/user-data/digests.json", import.meta.url), "utf8"),
@@ -214,10 +234,10 @@ async function tour(node: TestNode, before: Before): Promise<void> {
     await adaptor.kill("SIGTERM");
     await node.children.find((child) => child.name === "shim-proxy")?.kill("SIGTERM");
     await node.endFakeCloud();
-    await room.kill("SIGTERM");
+    await room?.kill("SIGTERM");
     const sockets = filesBelow(node.runDir).filter((item) => item.startsWith("socket"));
     must(sockets.length === 0, `left behind: ${sockets.join(", ")}`);
-    if (isRoot) dropBridge();
+    if (isRoot) dropBridges();
     const now = isRoot
       ? [...added(before.network, networkState()), ...added(before.processes, processes())]
       : [];
@@ -236,9 +256,10 @@ async function vmIsBooting(pod: PlayedPod, node: TestNode): Promise<void> {
   await node.shim.vmId(pod.pod, true, 30_000);
 }
 
-/** The CNI plugin's bridge outlives pods; here it is ours. */
-function dropBridge(): void {
-  execFileSync("ip", ["link", "del", "cni0"]);
+/** The CNI plugin's bridge and the node's network outlive pods; here they are ours. */
+function dropBridges(): void {
+  for (const bridge of provider === "kvm" ? ["cni0", "uplink0"] : ["cni0"])
+    execFileSync("ip", ["link", "del", bridge]);
 }
 
 function leak(node: TestNode): void {

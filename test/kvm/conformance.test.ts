@@ -1,4 +1,5 @@
 import { describeProviderConformance } from "../../providers/conformance/index.ts";
-import { kvmHarness, missingForKvm } from "./kvm-harness.ts";
+import { kvmHarness } from "./kvm-harness.ts";
+import { whyNoVms } from "./prepare.ts";
 
-describeProviderConformance("kvm, real QEMU in software emulation", kvmHarness, missingForKvm);
+describeProviderConformance("kvm, real QEMU in software emulation", kvmHarness, whyNoVms());

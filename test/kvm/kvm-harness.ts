@@ -27,7 +27,7 @@ import {
   type ScriptName,
 } from "../../providers/kvm/host/index.ts";
 import { KvmProvider } from "../../providers/kvm/provider.ts";
-import { parsePrefix, toNumber } from "../../providers/kvm/subnet.ts";
+import { testConfig } from "../../providers/kvm/testing.ts";
 import type { Exec, ExecResult } from "../../src/platform/index.ts";
 import { silentLog, systemClock, systemExec } from "../../src/platform/index.ts";
 
@@ -125,18 +125,6 @@ const hang = (signal: AbortSignal): Promise<never> =>
     else signal.addEventListener("abort", give, { once: true });
   });
 
-/** Whether VMs can be made here: by root, with QEMU. */
-export const missingForKvm: string | undefined =
-  process.getuid?.() !== 0
-    ? "needs root"
-    : ["qemu-system-x86_64", "qemu-img", "dnsmasq", "nft", "ip"].some((name) => !isInstalled(name))
-      ? "needs QEMU: apt-get install qemu-system-x86 qemu-utils dnsmasq-base nftables"
-      : undefined;
-
-function isInstalled(name: string): boolean {
-  return ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].some((dir) => existsSync(join(dir, name)));
-}
-
 /** A boot sector that writes "booted" to the serial port and then sleeps for ever: a VM that costs next to nothing. */
 function sleepingImage(): Buffer {
   const text = "booted\r\n";
@@ -151,41 +139,19 @@ function sleepingImage(): Buffer {
   return disk;
 }
 
-export function testConfig(dir: string, changes: Partial<KvmConfig> = {}): KvmConfig {
-  const prefix = parsePrefix("10.177.0.0/24");
-  if (prefix === undefined) throw new Error("the test's own prefix is wrong");
-  return {
+const configFor = (dir: string, tags: Readonly<Record<string, string>> = {}): KvmConfig =>
+  testConfig({
     dir: join(dir, "kvm"),
     image: "sleeper.img",
     imagesDir: join(dir, "images"),
-    diskGiB: undefined,
-    firmware: "",
-    qemu: "",
-    accel: "tcg",
-    machine: "",
-    cpuModel: "",
     vcpus: 1,
     memoryMiB: 64,
     overheadMiB: 32,
-    maxMemoryMiB: 0,
-    launchSecurity: undefined,
-    network: {
-      bridge: BRIDGE,
-      prefix,
-      netmask: "255.255.255.0",
-      gateway: "10.177.0.1",
-      first: toNumber("10.177.0.1"),
-      last: toNumber("10.177.0.254"),
-      dns: ["10.177.0.1"],
-      dhcp: true,
-      nat: true,
-    },
+    network: { ...testConfig().network, bridge: BRIDGE },
+    // The sleeper has no power button.
     stopTimeoutMs: 0,
-    qemuUser: "",
-    tags: {},
-    ...changes,
-  };
-}
+    tags,
+  });
 
 const lines = (file: string, ...args: string[]): string[] =>
   execFileSync(file, args, { encoding: "utf8" })
@@ -269,13 +235,13 @@ export async function kvmHarness(): Promise<ProviderHarness> {
       },
     },
     async provider({ owner, userTags = {} }) {
-      const config = testConfig(dir, { tags: userTags });
+      const config = configFor(dir, userTags);
       return new KvmProvider({ clock: systemClock, log: silentLog, owner, config, host });
     },
     async [Symbol.asyncDispose]() {
       host.faults = [];
       const owner = { clusterId: "", nodeName: "" };
-      const config = testConfig(dir);
+      const config = configFor(dir);
       const provider = new KvmProvider({ clock: systemClock, log: silentLog, owner, config, host });
       for (const name of vmNames()) await provider.delete({ name }, new AbortController().signal);
       execFileSync("ip", ["netns", "delete", netns]);

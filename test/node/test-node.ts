@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { PlayedShim } from "../shim/played-shim.ts";
@@ -8,6 +8,8 @@ import { Child, ROOT } from "./child.ts";
 import { type FakeCloud, startFakeCloud } from "./fake-cloud.ts";
 
 const START_TIMEOUT_MS = 30_000;
+const UPLINK_ADDRESS = "192.0.2.10";
+const UPLINK_GATEWAY = "192.0.2.1";
 
 export interface PodNetwork {
   readonly netns: string;
@@ -23,7 +25,9 @@ export interface TestNodeOptions {
   readonly proxyFlags?: readonly string[];
   readonly machineRoomFlags?: readonly string[];
   /** The cloud that the adaptor uses; `mock`, the machine room itself, unless a fake of another one is put before it. */
-  readonly provider?: "mock" | "azure" | "ibmcloud";
+  readonly provider?: "mock" | "azure" | "ibmcloud" | "kvm";
+  /** Image of the VMs of provider `kvm`: a path. */
+  readonly kvmImage?: string;
   /** For the fake of that cloud. */
   readonly fakeCloudFlags?: readonly string[];
   /** Added to the guest's environment. */
@@ -112,6 +116,19 @@ export class TestNode implements AsyncDisposable {
     return child;
   }
 
+  /** Provider `kvm` needs no machine room: the node has a network, and its VMs are behind a bridge of their own. */
+  makeUplink(): void {
+    ip("link", "add", "uplink0", "type", "bridge");
+    ip("address", "add", `${UPLINK_ADDRESS}/24`, "dev", "uplink0");
+    ip("link", "set", "uplink0", "up");
+    ip("route", "add", "default", "via", UPLINK_GATEWAY, "dev", "uplink0");
+  }
+
+  /** Where provider `kvm` keeps its VMs. */
+  get kvmDir(): string {
+    return join(this.dir, "kvm");
+  }
+
   /** The bridge of the machine room is the node's network. */
   #defaultRoute(): void {
     if (ip("route", "show", "default").trim() === "")
@@ -144,7 +161,7 @@ export class TestNode implements AsyncDisposable {
       `-socket=${this.hypervisorSocket}`,
       `-pods-dir=${this.podsDir}`,
       `-state-dir=${this.stateDir}`,
-      ...(this.#provider === "mock" ? [`-mock-cloud-socket=${this.#cloudSocket}`] : []),
+      ...this.#providerFlags(),
       `-peerpods-limit-per-node=${this.options.limit ?? 10}`,
       "-shim-proxy=external",
       "-log-level=debug",
@@ -156,6 +173,12 @@ export class TestNode implements AsyncDisposable {
       ...this.#fakeCloud?.env,
       ...env,
     });
+  }
+
+  #providerFlags(): readonly string[] {
+    if (this.#provider === "mock") return [`-mock-cloud-socket=${this.#cloudSocket}`];
+    if (this.#provider !== "kvm") return [];
+    return [`-kvm-dir=${this.kvmDir}`, `-kvm-image=${this.options.kvmImage ?? ""}`];
   }
 
   #start(name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
@@ -212,6 +235,13 @@ export class TestNode implements AsyncDisposable {
             ?.log()
             .slice(-bytes)}`,
       )
+      .join("\n");
+  }
+
+  /** What VMs of provider `kvm` have said. */
+  vmConsoles(): string {
+    return globSync(join(this.kvmDir, "vms/*/{serial,qemu}.log"))
+      .map((path) => `--- ${path}\n${readFileSync(path, "utf8").slice(-4000)}`)
       .join("\n");
   }
 

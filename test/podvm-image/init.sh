@@ -57,7 +57,7 @@ mount -t iso9660 -o ro "$volume" /media/cidata || halt "cannot mount $volume"
 # Fixed addresses where the volume's network-config names them (as our provider writes it), else DHCP.
 fixedAddress() {
   awk -v wanted="$1" '
-    { gsub(/["\[\],]/, "") }
+    { gsub(/"/, ""); gsub(/\[/, ""); gsub(/\]/, "") }
     $1 == "macaddress:" { mac = $2 }
     mac == wanted && $1 == "addresses:" && !seen { print "address", $2; seen = 1 }
     mac == wanted && $1 == "via:" { print "gateway", $2 }

@@ -20,7 +20,14 @@ const LINKS: Readonly<Record<string, string>> = {
   "usr/sbin/iptables-save": "xtables-legacy-multi",
 };
 /** What iptables loads by name. */
-const EXTENSIONS = ["libxt_standard.so", "libxt_comment.so", "libxt_CT.so", "libxt_udp.so", "libxt_tcp.so"];
+const EXTENSIONS = [
+  "libxt_standard.so",
+  "libxt_comment.so",
+  "libxt_CT.so",
+  "libxt_NOTRACK.so",
+  "libxt_udp.so",
+  "libxt_tcp.so",
+];
 const LIBRARIES = "usr/lib/x86_64-linux-gnu";
 const LOADER = "lib64/ld-linux-x86-64.so.2";
 

@@ -40,7 +40,7 @@ fi
 
 rm -rf "new/$NAME"
 mkdir "new/$NAME" || exit 1
-cat >"new/$NAME/vm.json" || exit 1
+keepAll "new/$NAME/vm.json" "$RECORD_BYTES"
 echo "$ID" >"new/$NAME/id"
 echo "$MEMORY" >"new/$NAME/memory"
 echo "$IMAGE" >"new/$NAME/image"

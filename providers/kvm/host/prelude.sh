@@ -14,6 +14,13 @@ GONE=20 QUOTA=22 CAPACITY=23 STOPPED=24 NO_IMAGE=25
 fail() { status=$1; shift; echo "$*" >&2; exit "$status"; }
 run() { "$@" || fail 1 "$1 failed"; }
 
+# Standard input into a file, after "| base64 -d" or as it is: all $2 bytes of it, or nothing is done. A caller that was killed has
+# sent a part, and this script lives on.
+keepAll() {
+  cat >"$1" || exit 1
+  [ "$(wc -c <"$1")" -eq "$2" ] || { rm -f "$1"; fail 1 "the caller ended before it had said everything"; }
+}
+
 # One at a time changes who is there and the network that all share.
 lockBase() {
   mkdir -p "$BASE/vms" "$BASE/new" "$BASE/gone" "$BASE/dhcp" || exit 1

@@ -23,7 +23,7 @@ boots() {
     </dev/null >"$BASE/probe.log" 2>&1 8>&-
 }
 if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then answer "tcg there is no /dev/kvm that may be opened"; fi
-base64 -d >"$BASE/probe.img" || exit 1
+base64 -d | keepAll "$BASE/probe.img" "$DISK_BYTES" || exit 1
 began=$(now)
 boots 60 -accel tcg -cpu max "$@"
 [ $? = "$BOOTED" ] || fail 1 "QEMU does not boot in software emulation: $(head -n 3 "$BASE/probe.log")"

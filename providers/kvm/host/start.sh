@@ -11,7 +11,7 @@ if isAlive . && [ -S qmp ]; then : >started; exit 0; fi
 # A QEMU whose script was killed before it had written its process id.
 for pid in $(processesOf "$(cat id)"); do kill -KILL "$pid" 2>/dev/null; done
 rm -f qmp qemu.pid
-base64 -d >cidata.iso || exit 1
+base64 -d | keepAll cidata.iso "$CIDATA_BYTES" || exit 1
 lockBase
 networkUp
 printf '%s' "$LEASES" >"$BASE/dhcp/$NAME"
