@@ -119,8 +119,9 @@ describe.each(["x86_64", "s390x"] as const)("QEMU of this machine, for %s", (arc
         else for (const key of Object.keys(object)) expect(known, `${name}: ${kind}`).toContain(key);
       }
       for (const block of valuesOf(command, "-blockdev").map(asObject)) {
-        const known = ask().members("blockdev-add", String(block["driver"]));
-        for (const key of Object.keys(block)) expect(known, `${name}: ${block["driver"]}`).toContain(key);
+        const driver = String(block["driver"]);
+        const known = ask().members("blockdev-add", driver);
+        for (const key of Object.keys(block)) expect(known, `${name}: ${driver}`).toContain(key);
       }
       for (const { model, keys } of valuesOf(command, "-device").map(parts)) {
         const known = await ask().deviceProperties(model);
