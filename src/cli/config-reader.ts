@@ -106,13 +106,13 @@ class EnvConfigReader implements ConfigReader {
     this.#config = reading.config;
   }
 
-  /** Which of the ConfigMap's keys the container sets itself. Kubernetes lets `env` go before `envFrom`. */
+  /** Which keys are the container's own. Kubernetes lets its `env` go before `envFrom`. */
   #firstLook(data: Readonly<Record<string, string>>): ReadonlySet<string> {
     const { explicitKeys, surroundings } = this.#options;
-    const started = (key: string): string => surroundings.env[key] ?? "";
-    const isOwn = (key: string): boolean =>
-      explicitKeys === undefined ? started(key) !== "" && started(key) !== data[key] : explicitKeys.has(key);
-    return new Set(Object.keys(data).filter(isOwn));
+    if (explicitKeys !== undefined) return explicitKeys;
+    // A guess: what this process was started with and the ConfigMap does not have now.
+    const started = Object.entries(surroundings.env).filter(([, value = ""]) => value !== "");
+    return new Set(started.filter(([key, value]) => value !== data[key]).map(([key]) => key));
   }
 
   /** What the variable would be; "" is unset. */

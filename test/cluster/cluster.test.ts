@@ -9,6 +9,7 @@ import { until } from "../real/service.ts";
 import { chartCases } from "./chart-cases.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { clusterCases } from "./cluster-cases.ts";
+import { configCases } from "./config-cases.ts";
 import { controllerCases } from "./controller-cases.ts";
 import { nodeCases } from "./node-cases.ts";
 import { buildPrograms, CONTROL_PLANE } from "./programs.ts";
@@ -50,6 +51,7 @@ describe.skipIf("missing" in built)(`with a real control plane${reason}`, () => 
   chartCases(cluster);
   webhookCases(cluster);
   nodeCases(cluster);
+  configCases(cluster);
   controllerCases(cluster);
 
   test("nothing is left of a control plane whose process was killed", async () => {
