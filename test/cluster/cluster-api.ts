@@ -50,10 +50,17 @@ const AuditEvent = v.object({
 
 const WATCH_TIMEOUT_MS = 60_000;
 const ADMISSION_TIMEOUT_MS = 60_000;
+const MAX_BRIEF_LETTERS = 2000;
 
 /** Whether an error is an answer of the API with this HTTP status. */
 export const hasStatus = (error: unknown, status: number): boolean =>
   error instanceof ApiException && error.code === status;
+
+/** An object in few enough words for the message of an error. */
+function brief(object: KubernetesObject | undefined): string {
+  const text = JSON.stringify(object, (key, value: unknown) => (key === "managedFields" ? undefined : value));
+  return text === undefined ? "nothing" : text.slice(0, MAX_BRIEF_LETTERS);
+}
 
 /** The control plane, asked as its administrator. */
 export class ClusterApi {
@@ -156,30 +163,31 @@ export class ClusterApi {
     query: Readonly<Record<string, string>> = {},
     timeoutMs: number = WATCH_TIMEOUT_MS,
   ): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const found = Promise.withResolvers<T>();
+    found.promise.catch(() => undefined); // It is awaited below, perhaps later than it rejects.
     let last: T | undefined;
     const onChange = (change: string, object: T): void => {
       last = object;
-      if (predicate(object, change)) resolve(object);
+      if (predicate(object, change)) found.resolve(object);
     };
-    const onEnd = (error: unknown): void =>
-      reject(new Error(`the watch of ${collection} ended`, { cause: error }));
-    const watch = await new Watch(this.config).watch(
-      collection,
-      { ...query, allowWatchBookmarks: false },
-      onChange,
-      onEnd,
-    );
+    let isOver = false;
     const timer = setTimeout(() => {
-      reject(
-        new Error(`not seen in ${collection} for ${timeoutMs / 1000} s; last seen: ${JSON.stringify(last)}`),
-      );
+      const wait = `not seen in ${collection} for ${timeoutMs / 1000} s`;
+      found.reject(new Error(`${wait}; last seen: ${brief(last)}`));
     }, timeoutMs);
+    let watch: AbortController | undefined;
     try {
-      return await promise;
+      while (!isOver) {
+        // The library ends a watch in which nothing has happened for 30 s; the next one goes on after the last change.
+        const ended = Promise.withResolvers<void>();
+        const from = { ...query, resourceVersion: last?.metadata?.resourceVersion };
+        watch = await new Watch(this.config).watch(collection, from, onChange, () => ended.resolve());
+        isOver = await Promise.race([found.promise.then(() => true), ended.promise.then(() => false)]);
+      }
+      return await found.promise;
     } finally {
       clearTimeout(timer);
-      watch.abort();
+      watch?.abort();
     }
   }
 

@@ -25,6 +25,9 @@ interface ClusterOptions {
   readonly parentDir?: string;
   /** Address on which the API is served. */
   readonly address?: string;
+  /** Further arguments; they win over ours. */
+  readonly apiServerArgs?: readonly string[];
+  readonly controllerManagerArgs?: readonly string[];
 }
 
 /** Nodes whose kubelets' users are known; Node objects are made by those who need them. */
@@ -199,7 +202,7 @@ async function startApiServer(
   processes: Processes,
   programs: ClusterPrograms,
   keys: Keys,
-  address: string,
+  options: ClusterOptions,
 ): Promise<{ readonly url: string; readonly caFile: string }> {
   const etcdUrl = "unix://etcd.sock:0";
   processes.start("etcd", [
@@ -212,10 +215,15 @@ async function startApiServer(
     "--log-level=warn",
   ]);
   const caFile = join(processes.dir, "certs", "apiserver.crt");
+  const address = options.address ?? "127.0.0.1";
   for (let attempt = 1; ; attempt++) {
     const port = await freePort(address);
     const args = apiServerArgs(processes.dir, keys, etcdUrl, { address, port });
-    const child = processes.start("kube-apiserver", [programs["kube-apiserver"], ...args]);
+    const child = processes.start("kube-apiserver", [
+      programs["kube-apiserver"],
+      ...args,
+      ...(options.apiServerArgs ?? []),
+    ]);
     const url = `https://${address}:${port}`;
     const outcome = await until("the API server ready", START_TIMEOUT_MS, async () => {
       if (!alive(child)) return "ended";
@@ -233,17 +241,17 @@ async function startApiServer(
 async function startControllers(
   processes: Processes,
   program: string,
-  at: { kubeconfig: string; keys: Keys; caFile: string; controllers: readonly string[] },
+  at: { kubeconfig: string; keys: Keys; caFile: string; options: ClusterOptions },
 ): Promise<void> {
   processes.start("kube-controller-manager", [
     program,
     `--kubeconfig=${at.kubeconfig}`,
-    `--controllers=${at.controllers.join(",")}`,
+    `--controllers=${(at.options.controllers ?? CONTROLLERS).join(",")}`,
     "--leader-elect=false",
     "--secure-port=0",
     `--root-ca-file=${at.caFile}`,
     `--service-account-private-key-file=${at.keys.privateKey}`,
-    "--use-service-account-credentials=false",
+    ...(at.options.controllerManagerArgs ?? []),
   ]);
 }
 
@@ -270,7 +278,7 @@ export async function startCluster(
   await using stack = new AsyncDisposableStack();
   const processes = stack.use(await Processes.in(options.parentDir ?? tmpdir()));
   const keys = await writeKeys(processes.dir);
-  const { url, caFile } = await startApiServer(processes, programs, keys, options.address ?? "127.0.0.1");
+  const { url, caFile } = await startApiServer(processes, programs, keys, options);
   const kubeconfigFile = join(processes.dir, "admin.kubeconfig");
   const text = kubeconfigText({ url, caFile, token: keys.adminToken });
   await writeFile(kubeconfigFile, text, { mode: 0o600 });
@@ -278,8 +286,7 @@ export async function startCluster(
   config.loadFromString(text);
   const manager = programs["kube-controller-manager"];
   if (manager !== undefined) {
-    const controllers = options.controllers ?? CONTROLLERS;
-    await startControllers(processes, manager, { kubeconfig: kubeconfigFile, keys, caFile, controllers });
+    await startControllers(processes, manager, { kubeconfig: kubeconfigFile, keys, caFile, options });
   }
   const api = new ClusterApi({
     config,

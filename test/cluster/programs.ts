@@ -11,6 +11,7 @@ const PACKAGES = {
   etcd: "go.etcd.io/etcd/server/v3",
   "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
   "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+  "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
   "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
   kubelet: "k8s.io/kubernetes/cmd/kubelet",
   kubectl: "k8s.io/kubernetes/cmd/kubectl",
@@ -18,6 +19,9 @@ const PACKAGES = {
 } as const;
 
 export type Program = keyof typeof PACKAGES;
+
+// An object literal's own keys are its type's.
+export const ALL_PROGRAMS: readonly Program[] = Object.keys(PACKAGES) as Program[];
 
 /** What a control plane is made of. */
 export const CONTROL_PLANE = ["etcd", "kube-apiserver", "kube-controller-manager"] as const;
@@ -33,14 +37,15 @@ const PROGRESS_EVERY_MS = 20_000;
 const USUAL_GO = "/usr/local/go/bin";
 
 /** Folder of what is built once per user, outside of any checkout. */
-const cacheDir = (): string =>
+export const cacheDir = (): string =>
   join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "peerpods-test");
 
 const say = (text: string): void => {
   process.stderr.write(`cluster: ${text}\n`);
 };
 
-function find(file: string, folders: readonly string[]): string | undefined {
+/** The first executable of this name in folders; "" stands for none. */
+export function find(file: string, folders: readonly string[]): string | undefined {
   return folders
     .filter((folder) => folder !== "")
     .map((folder) => join(folder, file))
@@ -54,7 +59,8 @@ function find(file: string, folders: readonly string[]): string | undefined {
     });
 }
 
-const onPath = (file: string, ...more: readonly string[]): string | undefined =>
+/** The first executable of this name on PATH, then in more folders. */
+export const onPath = (file: string, ...more: readonly string[]): string | undefined =>
   find(file, [...(process.env["PATH"] ?? "").split(delimiter), ...more]);
 
 /** A reason may not hold brackets: it stands in brackets in the name of a test. */
@@ -89,7 +95,7 @@ async function build(go: string, program: Program, folder: string): Promise<stri
   const script = 'test -x "$0" || { "$@" && mv "$0.new" "$0"; }';
   const path = join(folder, program);
   const command = [go, "build", "-v", ...buildFlags(), "-o", `${path}.new`, PACKAGES[program]];
-  const argv = ["-n", "15", "flock", join(folder, "lock"), "sh", "-c", script, path, ...command];
+  const argv = ["-n", "10", "flock", join(folder, "lock"), "sh", "-c", script, path, ...command];
   const child = spawn("nice", argv, {
     cwd: MODULE,
     stdio: ["ignore", "ignore", "pipe"],

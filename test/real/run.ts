@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, rm, rmdir } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { systemExec } from "../../src/platform/index.ts";
 import { ALL_CASES } from "./all-cases.ts";
+import { machineState, removeCgroups } from "./machine.ts";
 import { findPeers, type Peers, type ShimPeer, versionsOf } from "./peers.ts";
 import { chosen, type Outcome, summary, table } from "./report.ts";
 
@@ -22,26 +23,6 @@ const Outcomes: v.GenericSchema<unknown, readonly Outcome[]> = v.array(
     seconds: v.number(),
   }),
 );
-
-/** What a test must not change on the machine. */
-async function machineState(): Promise<string> {
-  const links = await systemExec.run(["ip", "-o", "link", "show"]);
-  const rules = await systemExec.run(["iptables-save", "-t", "raw"]);
-  const names = links.stdout.split("\n").map((line) => line.split(": ")[1] ?? "");
-  return [...names, ...rules.stdout.split("\n").filter((line) => /^-A/.test(line))].sort().join("\n");
-}
-
-/** Removes the cgroups of a node, innermost first. */
-async function removeCgroups(name: string): Promise<void> {
-  const mounts = await readFile("/proc/self/mountinfo", "utf8");
-  const removeTree = async (dir: string): Promise<void> => {
-    for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => []))
-      if (entry.isDirectory()) await removeTree(join(dir, entry.name));
-    await rmdir(dir).catch(() => undefined);
-  };
-  for (const line of mounts.split("\n"))
-    if (/ - cgroup2? /.test(line)) await removeTree(join(line.split(" ")[4] ?? "", name));
-}
 
 /** Runs the cases with one shim in a node of their own. Resolves to their outcomes. */
 async function runWith(shim: ShimPeer, logDir: string, filter: string): Promise<readonly Outcome[]> {
