@@ -100,6 +100,20 @@ describe("a VM of a node that is gone", () => {
     expect(deleted("other")).toBeUndefined();
   });
 
+  test("stays when its node comes back while those of others are deleted", async () => {
+    for (let n = 0; n < 6; n++) bench.vm("dead", { name: `podvm-${n}` });
+    await round();
+    await bench.clock.advance(60_000);
+    const go = bench.provider.hold("delete");
+    const looking = sweeper.round();
+    await bench.clock.advance(0);
+    expect(bench.provider.calls.filter((call) => call.startsWith("delete"))).toHaveLength(4);
+    bench.node("dead");
+    go();
+    await looking;
+    expect(vms()).toEqual(["podvm-4", "podvm-5"]);
+  });
+
   test("goes although its PeerPod cannot be deleted", async () => {
     const vm = bench.vm("dead", { name: "podvm-1" });
     bench.peerPod("pp", { node: "dead", instanceId: vm.id });

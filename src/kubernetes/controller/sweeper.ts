@@ -191,10 +191,26 @@ export class Sweeper {
     const worker = async (): Promise<void> => {
       for (let one = left.shift(); one !== undefined; one = left.shift()) {
         this.#deps.term.assertHeld();
-        await deleteOrphan(this.#deps, one.vm, one.reason);
+        if (await this.#isStillNobodys(one)) await deleteOrphan(this.#deps, one.vm, one.reason);
       }
     };
     await Promise.all(Array.from({ length: Math.min(CONCURRENCY, due.length) }, worker));
+  }
+
+  /** Deletes take minutes, and a node may come back while others' VMs are deleted. */
+  async #isStillNobodys({ vm, reason }: Suspect): Promise<boolean> {
+    if (reason === "pod-gone") return true;
+    try {
+      return (await this.#proof.look(vm.tags[OwnerTag.Node] ?? "", this.#deps.term.signal)).isProven;
+    } catch (error) {
+      this.#deps.term.signal.throwIfAborted();
+      this.#deps.log.warn("a node could not be asked for again; its VMs are let alone", {
+        step: "sweep",
+        vmName: vm.name,
+        error: describeError(error),
+      });
+      return false;
+    }
   }
 
   /** Their pods are as gone as the node, and one without an owner nobody else would delete; the finalizer sees to the VM. */
