@@ -159,10 +159,10 @@ describe("a PeerPod that somebody deletes while its pod lives", () => {
 
 describe("a VM that a PeerPod may not have deleted", () => {
   test.each([
-    ["another cluster's", { tags: { "peerpods-cluster": "cluster-2" } }],
-    ["a pod's of another namespace", { namespace: "other" }],
+    ["another cluster's", { sandbox: "s1", tags: { "peerpods-cluster": "cluster-2" } }],
+    ["a pod's of another namespace", { sandbox: "s1", namespace: "other" }],
     ["another sandbox's", { sandbox: "s2" }],
-    ["not made by any adaptor", { name: "database", tags: { "peerpods-cluster": "" } }],
+    ["not made by any adaptor", { sandbox: "s1", name: "database", tags: { "peerpods-cluster": "" } }],
   ])("is one that is %s", async (_, about) => {
     const vm = bench.vm("gone", about);
     bench.peerPod("pp", { node: "gone", sandbox: "s1", instanceId: vm.id, ownerUid: "u1" });
