@@ -143,7 +143,7 @@ describe.skipIf("missing" in found)(`the chart${suffix}`, () => {
     const mounts = rendered.container(...ADAPTOR).volumeMounts;
     const mountOf = (path: string) => mounts.find(({ mountPath }) => mountPath === path);
     expect(mountOf("/run/netns")?.mountPropagation).toBe("HostToContainer");
-    expect(mountOf("/run/containerd")?.readOnly).toBe(true);
+    expect(mountOf("/run/containerd")).toMatchObject({ readOnly: true, mountPropagation: "HostToContainer" });
     expect(mountOf("/run/kata-containers/shared/direct-volumes")?.readOnly).toBe(true);
   });
 

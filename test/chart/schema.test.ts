@@ -28,6 +28,7 @@ const suffix = "missing" in found ? ` (${found.missing})` : "";
 const BAD: readonly (readonly [string, Values, string])[] = [
   ["no provider", {}, "provider is missing"],
   ["a provider that does not exist", { provider: "azur" }, "/provider"],
+  ["a provider whose VMs would end with the container", { provider: "kvm" }, "provider kvm"],
   ["a key that does not exist", { provider: "azure", confg: {} }, "confg"],
   ["a nested key that does not exist", { provider: "azure", webhook: { replica: 1 } }, "replica"],
   [
