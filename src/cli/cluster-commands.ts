@@ -2,21 +2,24 @@ import type { ProviderModule } from "../../providers/contract.ts";
 import { type OptionSpec, PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
 import type { Command } from "./command.ts";
-import { flatten, refuseIfAny, type Surroundings } from "./config.ts";
+import { adaptorOptionGroups, flatten, refuseIfAny, type Surroundings } from "./config.ts";
 import { CONTROLLER_OPTIONS, readControllerConfig } from "./controller-options.ts";
 import type { CommandSummary } from "./help.ts";
 import { KUBERNETES } from "./kubernetes-options.ts";
-import { notNegativeDuration, oneOf } from "./option-checks.ts";
+import { absolutePath, notNegativeDuration, oneOf } from "./option-checks.ts";
 import { readOptions } from "./options.ts";
 import { KUBECONFIG } from "./shared-options.ts";
 import { stopSignal } from "./stop-signals.ts";
+import { terminalPaint } from "./table.ts";
 import { programVersion } from "./version.ts";
 
-/** Commands for all VMs of a cluster; the second word names the provider. */
+/** Commands whose second word names the provider: for all VMs of a cluster, and `doctor`. */
 
 interface ClusterCommand {
   readonly summary: string;
   readonly options: readonly OptionSpec[];
+  /** It is configured as the provider's adaptor is. */
+  readonly asAdaptor?: boolean;
   run(module: ProviderModule, groups: Command["groups"], surroundings: Surroundings): Promise<number>;
 }
 
@@ -32,6 +35,48 @@ const CLUSTER_ID: OptionSpec = {
 };
 
 const COMMANDS: Readonly<Record<string, ClusterCommand>> = {
+  doctor: {
+    summary:
+      "Looks for what keeps pods from running, before an installation and after: kernel, sockets, shim, cluster, cloud; exit status 1 if there is something. `doctor PROVIDER`, configured as the adaptor.",
+    options: [
+      {
+        flag: "json",
+        kind: "bool",
+        default: "false",
+        help: "JSON for scripts: a list of check, level (ok, info, warning, error), text and fix",
+      },
+      {
+        flag: "shim-config",
+        kind: "string",
+        help: "the shim's configuration-remote.toml; unset: it is looked for where kata-deploy and packages put it",
+        validate: absolutePath,
+      },
+      {
+        flag: "host-root",
+        kind: "string",
+        help: "folder at which the node's file system is mounted, when it is not /",
+        validate: absolutePath,
+      },
+    ],
+    asAdaptor: true,
+    async run(module, groups, surroundings) {
+      const [own] = groups;
+      const options = readOptions(own?.options ?? [], surroundings);
+      refuseIfAny(options.problems);
+      const { runDoctor } = await import("./doctor-command.ts");
+      return await runDoctor({
+        module,
+        surroundings,
+        shimConfig: options.string("shim-config"),
+        hostRoot: options.string("host-root"),
+        asJson: options.bool("json"),
+        programVersion: await programVersion(),
+        signal: stopSignal(),
+        paint: terminalPaint,
+        write: (text) => process.stdout.write(text),
+      });
+    },
+  },
   controller: {
     summary:
       "The PeerPod controller: deletes VMs whose node or pod is gone, for the whole cluster; `controller PROVIDER`, PROVIDER as in CLOUD_PROVIDER.",
@@ -152,7 +197,9 @@ export async function clusterCommand(name: string, provider: string): Promise<Co
     return { name, summary: command.summary, groups: [own], run };
   }
   const module = await load();
-  const groups = [own, { title: `Provider ${module.name}`, options: module.options }];
+  const groups = command.asAdaptor
+    ? [own, ...adaptorOptionGroups(module)]
+    : [own, { title: `Provider ${module.name}`, options: module.options }];
   return {
     name: `${name} ${provider}`,
     summary: command.summary,
