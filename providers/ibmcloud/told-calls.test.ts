@@ -47,3 +47,10 @@ test("what is not there, what is refused and what gave no answer are told apart"
   expect(outcomes).toContain("unauthorised");
   expect(outcomes).toContain("unavailable");
 });
+
+test("a sign-in that is refused is told, though no call is made", async () => {
+  const account = new FakeAccount({ apiKeys: ["another"] });
+  const provider = await account.provider();
+  await expect(provider.list({ clusterId: "c" }, never())).rejects.toMatchObject({ kind: "unauthorised" });
+  expect(account.told).toMatchObject([{ operation: "token.get", outcome: "unauthorised" }]);
+});

@@ -2,7 +2,13 @@ import type { ComputeManagementClient, ComputeManagementClientOptionalParams } f
 import type { NetworkManagementClient } from "@azure/arm-network";
 import type { ProviderContext } from "../../contract.ts";
 import { type CallKind, createGate } from "./gate.ts";
-import { type ArmConnection, type Credential, loadCredential, TokenSource } from "./token.ts";
+import {
+  type ArmConnection,
+  type Credential,
+  loadCredential,
+  observedCredential,
+  TokenSource,
+} from "./token.ts";
 
 /** How calls leave the process; a test puts its own in. */
 export interface AzureTransport {
@@ -32,7 +38,9 @@ export async function connectAzure(
   const [compute, network] = await Promise.all([import("@azure/arm-compute"), import("@azure/arm-network")]);
   const given = transport.credential;
   const makeCredential = given ? () => given : await loadCredential(config);
-  const tokens = new TokenSource(context.clock, `${config.endpoint}/.default`, makeCredential);
+  const { clock, onCall } = context;
+  const connect = observedCredential(makeCredential, { clock, onCall });
+  const tokens = new TokenSource(clock, `${config.endpoint}/.default`, connect);
   const calls: Record<CallKind, number> = { read: 0, write: 0, delete: 0 };
   const gate = createGate({
     clock: context.clock,

@@ -1,5 +1,6 @@
 import { CaaError, describeError, unauthorised, unavailable } from "../../../src/errors/index.ts";
 import type { Clock, Secret } from "../../../src/platform/index.ts";
+import { type TimedCall, timedCall } from "../../retry/index.ts";
 
 /** How to sign in. */
 export type AzureIdentity =
@@ -95,6 +96,29 @@ export class TokenSource {
       throw tokenError(error);
     }
   }
+}
+
+/** The credential, with every sign-in told as a call `token.get`: a secret that ended shows before any call is made with it. */
+export function observedCredential(
+  connect: () => Credential,
+  about: Pick<TimedCall, "clock" | "onCall">,
+): () => Credential {
+  return () => {
+    const credential = connect();
+    return {
+      getToken: (scopes, options) =>
+        timedCall(
+          { ...about, operation: "token.get", repeated: false },
+          () => credential.getToken(scopes, options),
+          (end) =>
+            "value" in end
+              ? "ok"
+              : tokenError(end.error).kind === "unauthorised"
+                ? "unauthorised"
+                : "unavailable",
+        ),
+    };
+  };
 }
 
 /** What MSAL and Node say when nobody answered: CredentialUnavailableError is also thrown for that. */

@@ -1,7 +1,7 @@
 import type { ProviderContext } from "../../contract.ts";
 import { type CallKind, createGate, type Gate } from "./gate.ts";
 import { operationOf } from "./operation.ts";
-import { type Authenticator, type IbmIdentity, TokenSource } from "./token.ts";
+import { type Authenticator, type IbmIdentity, observedAuthenticator, TokenSource } from "./token.ts";
 
 /** How calls leave the process; a test puts its own in. */
 export interface IbmTransport {
@@ -42,7 +42,9 @@ export async function connectIbm(
 ): Promise<IbmConnection> {
   const core = await import("ibm-cloud-sdk-core");
   const http = transport.adapter ? { adapter: transport.adapter } : {};
-  const tokens = new TokenSource(context.clock, authenticators(core, identity, http), checkOf(identity));
+  const { clock, onCall } = context;
+  const connect = observedAuthenticator(authenticators(core, identity, http), { clock, onCall });
+  const tokens = new TokenSource(clock, connect, checkOf(identity));
   const calls: Record<CallKind, number> = { read: 0, write: 0, delete: 0 };
   const gate = createGate({
     clock: context.clock,

@@ -1,5 +1,6 @@
 import { CaaError, describeError, unauthorised, unavailable } from "../../../src/errors/index.ts";
 import type { Clock, Secret } from "../../../src/platform/index.ts";
+import { type TimedCall, timedCall } from "../../retry/index.ts";
 
 /** How to sign in. */
 export type IbmIdentity =
@@ -83,6 +84,29 @@ export class TokenSource {
     this.#held = { token, expiresAtMs, renewAtMs: nowMs + (expiresAtMs - nowMs) * RENEW_AFTER };
     return this.#held;
   }
+}
+
+/** The authenticator, with every sign-in told as a call `token.get`: a key that was revoked shows before any call is made with it. */
+export function observedAuthenticator(
+  connect: () => Authenticator,
+  about: Pick<TimedCall, "clock" | "onCall">,
+): () => Authenticator {
+  return () => {
+    const authenticator = connect();
+    return {
+      authenticate: (request) =>
+        timedCall(
+          { ...about, operation: "token.get", repeated: false },
+          () => authenticator.authenticate(request),
+          (end) =>
+            "value" in end
+              ? "ok"
+              : tokenError(end.error, "").kind === "unauthorised"
+                ? "unauthorised"
+                : "unavailable",
+        ),
+    };
+  };
 }
 
 /** The `exp` claim of a JSON web token, in milliseconds. Who reads it here trusts IAM for the signature. */
