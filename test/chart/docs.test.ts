@@ -31,6 +31,7 @@ test("every value says what it is for, but those of pods that are as in a pod", 
   const grouped = [
     "daemonset.updateStrategy.maxSurge",
     "daemonset.extraVolumeMounts",
+    "resourceCtrl.extraVolumeMounts",
     "pullSecrets.namespaces",
   ];
   expect(silent.filter((key) => !PLAIN.test(key) && !grouped.includes(key))).toEqual([]);

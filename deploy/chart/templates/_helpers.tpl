@@ -169,6 +169,21 @@ automountServiceAccountToken: false
 {{- end }}
 {{- end }}
 
+{{/* Of controller and clean-up: those of the cloud, and the site's own. */}}
+{{- define "peerpods.centralVolumes" -}}
+{{- include "peerpods.cloudVolumes" . | trim }}
+{{- with .Values.resourceCtrl.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "peerpods.centralMounts" -}}
+{{- include "peerpods.cloudMounts" . | trim }}
+{{- with .Values.resourceCtrl.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* Of a pod on the nodes themselves: (list context values-of-the-component). */}}
 {{- define "peerpods.nodePod" -}}
 {{- $root := index . 0 }}
