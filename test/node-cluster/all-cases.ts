@@ -1,5 +1,5 @@
 import type { NodeCase } from "./case.ts";
-import { CAPACITY, INSTALL, UNINSTALL } from "./install-cases.ts";
+import { CAPACITY, INSTALL, REFUSED_UNINSTALL, UNINSTALL } from "./install-cases.ts";
 import { PEER_POD_CASES } from "./peer-pod-cases.ts";
 import { PLAIN_CASES } from "./plain-cases.ts";
 import { SCHEDULING_CASES } from "./scheduling-cases.ts";
@@ -13,5 +13,6 @@ export const ALL_CASES: readonly NodeCase[] = [
   ...SCHEDULING_CASES,
   ...PEER_POD_CASES,
   ...UPGRADE_CASES,
+  REFUSED_UNINSTALL,
   UNINSTALL,
 ];

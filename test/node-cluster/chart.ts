@@ -1,8 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { ExecResult } from "../../src/platform/index.ts";
 import { check } from "../real/case.ts";
 import { IMAGE } from "./image.ts";
-import { type ClusterNode, LOGS } from "./node.ts";
+import { CLOUD_FOLDER, type ClusterNode, LOGS } from "./node.ts";
 
 /** Where the chart is installed, and the names of its parts. */
 export const NAMESPACE = "confidential-containers-system";
@@ -17,10 +18,18 @@ export const LIMIT = 3;
 const RELEASE = "peerpods";
 const CHART: string = join(import.meta.dirname, "..", "..", "deploy", "chart");
 
-/** Our answers to the chart's questions: the image of this run, few VMs, much to read. */
+const CLOUD_VOLUME = "machine-room";
+
+/** Our answers to the chart's questions: the image of this run, few VMs, much to read; and the cloud's socket for all who use the cloud. */
 const values = (limit: number): object => ({
   image: { ...IMAGE, pullPolicy: "Never" },
   config: { PEERPODS_LIMIT_PER_NODE: String(limit), PEERPODS_LOG_LEVEL: "debug" },
+  resourceCtrl: {
+    enabled: true,
+    extraVolumes: [{ name: CLOUD_VOLUME, hostPath: { path: CLOUD_FOLDER, type: "Directory" } }],
+    extraVolumeMounts: [{ name: CLOUD_VOLUME, mountPath: CLOUD_FOLDER }],
+  },
+  cleanup: { enabled: true },
 });
 
 /** Installs the chart, or upgrades it, and waits until all of it is ready. */
@@ -42,14 +51,7 @@ export async function installChart({ helm }: ClusterNode, limit: number = LIMIT)
   check(code === 0, () => `helm: exit status ${code}: ${stdout}${stderr}`);
 }
 
-export async function uninstallChart({ helm }: ClusterNode): Promise<void> {
-  const { code, stderr } = await helm(
-    "uninstall",
-    RELEASE,
-    "--namespace",
-    NAMESPACE,
-    "--wait",
-    "--timeout=3m",
-  );
-  check(code === 0, () => `helm uninstall: exit status ${code}: ${stderr}`);
+/** Uninstalls the chart. Resolves to the outcome, whatever it is. */
+export async function uninstallChart({ helm }: ClusterNode): Promise<ExecResult> {
+  return await helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=3m");
 }

@@ -5,6 +5,7 @@ import type { NodeCase } from "./case.ts";
 import { installChart, LIMIT, NAMESPACE, uninstallChart, VM_RESOURCE } from "./chart.ts";
 import { NODE_NAME } from "./configs.ts";
 import type { ClusterNode } from "./node.ts";
+import { PodSpace } from "./pods.ts";
 
 /** Pods of the release. */
 export async function ourPods({ cluster }: ClusterNode): Promise<readonly V1Pod[]> {
@@ -40,10 +41,27 @@ export const CAPACITY: NodeCase = {
   },
 };
 
+export const REFUSED_UNINSTALL: NodeCase = {
+  name: "an uninstall is refused while peer pods run, and they go on",
+  needsShim: true,
+  run: async (node) => {
+    await using space = await PodSpace.make(node, "uninstall");
+    await space.create("running", { peer: true });
+    await space.ready("running");
+    const { code, stdout, stderr } = await uninstallChart(node);
+    check(code !== 0, () => "helm uninstall went through");
+    same("output of an exec", await space.exec("running", "echo", "on"), "on\n");
+    const main = (await space.ready("running")).status?.containerStatuses?.[0];
+    same("restarts", main?.restartCount, 0);
+    return /\d+ peer pods?[^\n"]*|peer pod[^\n"]*/.exec(`${stdout}${stderr}`)?.[0] ?? "";
+  },
+};
+
 export const UNINSTALL: NodeCase = {
   name: "the chart is uninstalled, and leaves no pod, no capacity and no VM",
   run: async (node) => {
-    await uninstallChart(node);
+    const { code, stdout, stderr } = await uninstallChart(node);
+    check(code === 0, () => `helm uninstall: exit status ${code}: ${stdout}${stderr}`);
     const { core } = node.cluster.api;
     await until("its pods gone", 60_000, async () => (await ourPods(node)).length === 0);
     same("VMs", (await node.room.vms()).length, 0);

@@ -1,4 +1,5 @@
 import { readlink } from "node:fs/promises";
+import * as v from "valibot";
 import { check, same } from "../real/case.ts";
 import { until } from "../real/service.ts";
 import type { NodeCase } from "./case.ts";
@@ -12,6 +13,19 @@ const NAMESPACES = ["net", "pid", "mnt", "uts", "ipc"] as const;
 /** The VMs of pods of this name. */
 async function vmsOf(node: ClusterNode, pod: string): Promise<readonly string[]> {
   return (await node.room.vms()).filter(({ name }) => name.includes(`-${pod}-`)).map(({ id }) => id);
+}
+
+const PeerPods = v.object({
+  items: v.array(
+    v.object({ metadata: v.object({ ownerReferences: v.array(v.object({ name: v.string() })) }) }),
+  ),
+});
+
+/** The pods that own the PeerPod objects of a namespace. */
+async function peerPodsOf(node: ClusterNode, namespace: string): Promise<readonly string[]> {
+  const { stdout } = await node.kubectl("-n", namespace, "get", "peerpods", "-o", "json");
+  const { items } = v.parse(PeerPods, JSON.parse(stdout));
+  return items.flatMap(({ metadata }) => metadata.ownerReferences.map(({ name }) => name));
 }
 
 const isolated: NodeCase = {
@@ -28,9 +42,15 @@ const isolated: NodeCase = {
       const outside = await readlink(`/proc/self/ns/${kind}`);
       check(inside.trim() !== outside, () => `the pod has the node's namespace ${kind}`);
     }
+    same("owners of PeerPods", (await peerPodsOf(node, space.name)).join(), "isolated");
     same("host name", (await space.exec("isolated", "hostname")).trim(), "isolated");
     await space.remove("isolated");
     await until("the VM gone", VM_GONE_TIMEOUT_MS, async () => (await vmsOf(node, "isolated")).length === 0);
+    await until(
+      "its PeerPod gone",
+      VM_GONE_TIMEOUT_MS,
+      async () => (await peerPodsOf(node, space.name)).length === 0,
+    );
     return `uname -r and namespaces ${NAMESPACES.join(", ")} compared`;
   },
 };
