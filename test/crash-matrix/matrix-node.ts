@@ -3,12 +3,16 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type MockCloudClient, mockCloudClient } from "../../providers/mock/mock-cloud/index.ts";
+import { kvmResources, rebootKvm } from "../kvm/residue.ts";
 import type { Child } from "../node/child.ts";
 import { added, filesBelow, networkState } from "../node/residue.ts";
 import { TestNode, type TestNodeOptions } from "../node/test-node.ts";
+import type { LifeKind } from "./life.ts";
 
 const never = new AbortController().signal;
 const CLEAN_TIMEOUT_MS = 60_000;
+/** A machine in software emulation takes its time to boot, and more when others work. */
+const KVM_TIMEOUT_MS = 5 * 60_000;
 const POLL_MS = 20;
 
 /** Waits until `look` finds something; fails with what `describe` says after `timeoutMs`. */
@@ -42,6 +46,7 @@ export class MatrixNode implements AsyncDisposable {
     this.cloud = mockCloudClient(join(this.node.dir, "cloud.sock"));
     this.#bootIdFile = join(this.node.dir, "boot-id");
     this.newBootId();
+    if (this.#isKvm) this.cleanTimeoutMs = KVM_TIMEOUT_MS;
   }
 
   newBootId(): void {
@@ -52,8 +57,27 @@ export class MatrixNode implements AsyncDisposable {
     return join(this.node.dir, "points");
   }
 
+  get #isKvm(): boolean {
+    return this.node.options.provider === "kvm";
+  }
+
+  /** Lets the cloud do what it is asked, or not; QEMU is not told to fail. */
+  async prepareCloud(life: LifeKind): Promise<void> {
+    if (this.#isKvm) return;
+    await this.cloud.clearFaults(never);
+    if (life === "create-fails") await this.cloud.fault({ operation: "create", kind: "capacity" }, never);
+    if (life === "delete-fails")
+      await this.cloud.fault({ operation: "delete", kind: "unauthorised", count: 2 }, never);
+  }
+
+  /** What a reboot does to VMs of this node; the machine room's are elsewhere. */
+  rebootVms(): void {
+    if (this.#isKvm) rebootKvm(this.node.kvmDir);
+  }
+
   async open(): Promise<void> {
-    await this.node.startMachineRoom();
+    if (this.#isKvm) this.node.makeUplink();
+    else await this.node.startMachineRoom();
     this.proxy = await this.node.startShimProxy();
   }
 
@@ -94,7 +118,7 @@ export class MatrixNode implements AsyncDisposable {
         if (!child.running) throw new Error(`the control plane ended by itself:\n${this.node.logs()}`);
         return isStopped(child) ? true : ended ? false : undefined;
       },
-      CLEAN_TIMEOUT_MS,
+      this.cleanTimeoutMs,
       () => `the control plane neither stopped nor went on:\n${this.node.logs()}`,
     );
   }
@@ -102,11 +126,15 @@ export class MatrixNode implements AsyncDisposable {
   /** What exists of pods, anywhere: it must be nothing in the end. */
   async residue(): Promise<string[]> {
     return [
-      ...(await this.cloud.inventory(never)).map((item) => `cloud: ${item}`),
+      ...(await this.#cloudInventory()).map((item) => `cloud: ${item}`),
       ...this.#journalRows(),
       ...filesBelow(this.node.podsDir),
       ...(this.node.options.root ? [...added(this.#baseline, networkState()), ...this.#podDevices()] : []),
     ];
+  }
+
+  async #cloudInventory(): Promise<readonly string[]> {
+    return this.#isKvm ? kvmResources(this.node.kvmDir) : await this.cloud.inventory(never);
   }
 
   #journalRows(): string[] {

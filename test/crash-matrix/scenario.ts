@@ -25,19 +25,9 @@ export interface Scenario {
   readonly sabotage?: boolean;
 }
 
-const never = new AbortController().signal;
-
 /** Whether the pod must come through: only a control plane died, and nothing else was to go wrong. */
 const podMustLive = (scenario: Scenario): boolean =>
   scenario.crash === "control-plane" && scenario.life === "whole";
-
-/** Prepares the cloud for a life that something goes wrong in. */
-async function prepareCloud(node: MatrixNode, life: LifeKind): Promise<void> {
-  await node.cloud.clearFaults(never);
-  if (life === "create-fails") await node.cloud.fault({ operation: "create", kind: "capacity" }, never);
-  if (life === "delete-fails")
-    await node.cloud.fault({ operation: "delete", kind: "unauthorised", count: 2 }, never);
-}
 
 let pods = 0;
 
@@ -46,7 +36,7 @@ export async function recordPoints(node: MatrixNode, life: LifeKind): Promise<re
   const name = `rec-${++pods}`;
   const network = node.node.addPodNetwork(name);
   node.rememberNetwork();
-  await prepareCloud(node, life);
+  await node.prepareCloud(life);
   const control = node.startControlPlane({ patient: life !== "shim-leaves" && life !== "no-start" });
   const run = new Life(node.node.hypervisorSocket, name, network.netns).run(life);
   await (life === "whole" || life === "delete-fails" ? run : run.catch(() => undefined));
@@ -61,7 +51,7 @@ export async function play(node: MatrixNode, scenario: Scenario): Promise<boolea
   const name = `pod-${++pods}`;
   const network = node.node.addPodNetwork(name);
   node.rememberNetwork();
-  await prepareCloud(node, scenario.life);
+  await node.prepareCloud(scenario.life);
   const patient = podMustLive(scenario);
   let control = node.startControlPlane({ stopAt: scenario.point, patient });
   const life = new Life(node.node.hypervisorSocket, name, network.netns);
@@ -138,6 +128,7 @@ export function removePods(): void {
 /** What a reboot leaves: the disk. Namespaces, devices, rules and /run are gone. */
 function reboot(node: MatrixNode, netns: string): void {
   node.newBootId();
+  node.rebootVms();
   if (node.node.options.root) {
     node.node.removePodNetwork(netns);
     for (const line of execFileSync("ip", ["-o", "link"], { encoding: "utf8" }).split("\n")) {

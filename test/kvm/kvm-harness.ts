@@ -30,8 +30,9 @@ import { KvmProvider } from "../../providers/kvm/provider.ts";
 import { testConfig } from "../../providers/kvm/testing.ts";
 import type { Exec, ExecResult } from "../../src/platform/index.ts";
 import { silentLog, systemClock, systemExec } from "../../src/platform/index.ts";
+import { kvmResources } from "./residue.ts";
 
-const BRIDGE = "ppktest0";
+const BRIDGE = "ppkbr0";
 
 const KINDS: Readonly<Record<ScriptName, CallKind>> = {
   claim: "create",
@@ -153,35 +154,6 @@ const configFor = (dir: string, tags: Readonly<Record<string, string>> = {}): Kv
     tags,
   });
 
-const lines = (file: string, ...args: string[]): string[] =>
-  execFileSync(file, args, { encoding: "utf8" })
-    .split("\n")
-    .filter((line) => line.trim() !== "");
-
-/** Everything on this machine that belongs to VMs of `dir`. */
-export function kvmResources(dir: string, netns: string): readonly string[] {
-  const inside = ["nsenter", `--net=/run/netns/${netns}`, "--"] as const;
-  const folders = ["vms", "new", "gone", "dhcp"].flatMap((name) => {
-    const path = join(dir, "kvm", name);
-    return existsSync(path) ? readdirSync(path).map((vm) => `${name}/${vm}`) : [];
-  });
-  const processes = readdirSync("/proc")
-    .filter((pid) => /^\d+$/.test(pid))
-    .flatMap((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-        return command.some((word) => word.includes(`${dir}/kvm`)) ? [`process ${command[0] ?? ""}`] : [];
-      } catch {
-        return []; // It ended between the two looks.
-      }
-    });
-  const devices = lines(...inside, "ip", "-o", "link").flatMap(
-    (line) => /^\d+: (ppk[^:@]*)/.exec(line)?.[1] ?? [],
-  );
-  const tables = lines(...inside, "nft", "list", "tables").filter((line) => line.includes("peerpods_kvm"));
-  return [...folders, ...processes, ...devices, ...tables].sort();
-}
-
 /** A network namespace, named after the folder. */
 function makeNetns(dir: string): string {
   const name = basename(dir);
@@ -223,7 +195,7 @@ export async function kvmHarness(): Promise<ProviderHarness> {
       intercept(call, hook) {
         host.intercepted = call && { number: host.seen.length + call.number, moment: call.moment, hook };
       },
-      resources: async () => kvmResources(dir, netns),
+      resources: async () => kvmResources(join(dir, "kvm"), ["nsenter", `--net=/run/netns/${netns}`, "--"]),
       vmNames: async () => vmNames(),
       async failNextBoot() {
         host.breakNext = true;

@@ -118,6 +118,7 @@ export class TestNode implements AsyncDisposable {
 
   /** Provider `kvm` needs no machine room: the node has a network, and its VMs are behind a bridge of their own. */
   makeUplink(): void {
+    if (ip("-o", "link").includes("uplink0:")) return;
     ip("link", "add", "uplink0", "type", "bridge");
     ip("address", "add", `${UPLINK_ADDRESS}/24`, "dev", "uplink0");
     ip("link", "set", "uplink0", "up");
