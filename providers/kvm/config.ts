@@ -1,5 +1,6 @@
 import { invalidConfig } from "../../src/errors/index.ts";
 import type { OptionReader } from "../contract.ts";
+import type { SshTarget } from "./host/index.ts";
 import { type LaunchSecurity, readLaunchSecurity } from "./launch-security.ts";
 import { broadcast, contains, netmask, type Prefix, parsePrefix, toAddress, toNumber } from "./subnet.ts";
 
@@ -21,6 +22,8 @@ export interface KvmNetwork {
 
 /** The provider's settings, validated. "" is: not set. */
 export interface KvmConfig {
+  /** The machine that runs the VMs; undefined: this one. */
+  readonly ssh: SshTarget | undefined;
   readonly dir: string;
   readonly image: string;
   readonly imagesDir: string;
@@ -51,6 +54,7 @@ export function readConfig(options: OptionReader): KvmConfig {
   if (security !== undefined && accel === "tcg")
     throw invalidConfig("KVM_LAUNCH_SECURITY needs KVM; leave KVM_ACCEL unset");
   return {
+    ssh: readSsh(options),
     dir: options.string("kvm-dir").replace(/\/+$/, ""),
     image: options.string("kvm-image"),
     imagesDir: options.string("kvm-images-dir").replace(/\/+$/, ""),
@@ -69,6 +73,23 @@ export function readConfig(options: OptionReader): KvmConfig {
     stopTimeoutMs: options.durationMs("kvm-stop-timeout") ?? 0,
     qemuUser: options.string("kvm-qemu-user"),
     tags: options.tags("kvm-tags"),
+  };
+}
+
+function readSsh(options: OptionReader): SshTarget | undefined {
+  const host = options.string("kvm-ssh-host");
+  const keyFile = options.string("kvm-ssh-key");
+  if (host === "") {
+    if (keyFile !== "") throw invalidConfig("KVM_SSH_KEY is set, and KVM_SSH_HOST is not");
+    return undefined;
+  }
+  if (keyFile === "") throw invalidConfig("KVM_SSH_HOST needs KVM_SSH_KEY, the path of a private key");
+  return {
+    host,
+    port: options.int("kvm-ssh-port") ?? 22,
+    user: options.string("kvm-ssh-user"),
+    keyFile,
+    knownHostsFile: options.string("kvm-ssh-known-hosts") || `${keyFile}.known_hosts`,
   };
 }
 

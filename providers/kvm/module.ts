@@ -1,6 +1,6 @@
 import type { ProviderModule } from "../contract.ts";
 import { readConfig } from "./config.ts";
-import { LocalHost, readScripts } from "./host/index.ts";
+import { LocalHost, readScripts, SshHost } from "./host/index.ts";
 import { observedHost } from "./observed-host.ts";
 import { OPTIONS } from "./options.ts";
 import { KvmProvider } from "./provider.ts";
@@ -11,7 +11,10 @@ export const kvmModule: ProviderModule = {
   options: OPTIONS,
   async create({ clock, exec, log, owner, onCall }, options) {
     const config = readConfig(options);
-    const host = observedHost(new LocalHost(exec, await readScripts()), clock, onCall);
+    const scripts = await readScripts();
+    const machine =
+      config.ssh === undefined ? new LocalHost(exec, scripts) : new SshHost(exec, scripts, config.ssh);
+    const host = observedHost(machine, clock, onCall);
     return new KvmProvider({ clock, log, owner, config, host });
   },
 };

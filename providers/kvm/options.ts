@@ -202,11 +202,53 @@ const NETWORK: readonly OptionSpec[] = [
   },
 ];
 
+const SSH: readonly OptionSpec[] = [
+  {
+    flag: "kvm-ssh-host",
+    env: "KVM_SSH_HOST",
+    kind: "string",
+    help: "Machine that runs the VMs, reached by OpenSSH; unset: this one.",
+    validate: (value) =>
+      /^[A-Za-z0-9][A-Za-z0-9.:-]*$/.test(value) ? undefined : "give a name or an address",
+  },
+  {
+    flag: "kvm-ssh-port",
+    env: "KVM_SSH_PORT",
+    kind: "int",
+    default: "22",
+    help: "Its port.",
+    validate: atLeast(1),
+  },
+  {
+    flag: "kvm-ssh-user",
+    env: "KVM_SSH_USER",
+    kind: "string",
+    default: "root",
+    help: "User there; has to be root, or able to do what root does.",
+    validate: (value) => (/^[a-z_][a-z0-9_-]*$/.test(value) ? undefined : "give a user's name"),
+  },
+  {
+    flag: "kvm-ssh-key",
+    env: "KVM_SSH_KEY",
+    kind: "string",
+    help: "File with the private key, without a passphrase, mode 0600.",
+    validate: absolute,
+  },
+  {
+    flag: "kvm-ssh-known-hosts",
+    env: "KVM_SSH_KNOWN_HOSTS",
+    kind: "string",
+    help: "File with the host's public key, as known_hosts has it; unset: KVM_SSH_KEY's path with .known_hosts.",
+    validate: absolute,
+  },
+];
+
 /** The options of the kvm provider, in the order of the help. */
 export const OPTIONS: readonly OptionSpec[] = [
   ...IMAGE,
   ...MACHINE,
   ...NETWORK,
+  ...SSH,
   {
     flag: "kvm-dir",
     env: "KVM_DIR",

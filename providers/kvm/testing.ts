@@ -5,6 +5,7 @@ import { toNumber } from "./subnet.ts";
 /** A configuration for tests. */
 export function testConfig(changes: Partial<KvmConfig> = {}): KvmConfig {
   return {
+    ssh: undefined,
     dir: "/var/lib/peerpods/kvm",
     image: "podvm",
     imagesDir: "/var/lib/peerpods/images",

@@ -2,4 +2,4 @@ import { describeProviderConformance } from "../../providers/conformance/index.t
 import { kvmHarness } from "./kvm-harness.ts";
 import { whyNoVms } from "./prepare.ts";
 
-describeProviderConformance("kvm, real QEMU in software emulation", kvmHarness, whyNoVms());
+describeProviderConformance("kvm, real QEMU in software emulation", () => kvmHarness(), whyNoVms());

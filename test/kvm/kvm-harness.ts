@@ -92,6 +92,10 @@ class ControlledHost implements KvmHost {
   }
 
   async close(): Promise<void> {
+    // Adaptors end, and their machine goes on.
+  }
+
+  async end(): Promise<void> {
     await this.#real.close();
   }
 
@@ -167,13 +171,18 @@ const inNetns = (name: string): Exec => ({
 });
 
 /** An empty folder on this machine whose VMs are real QEMU processes. Their network is a namespace of its own. */
-export async function kvmHarness(): Promise<ProviderHarness> {
+export async function kvmHarness(
+  openHost: (exec: Exec, dir: string, inside: readonly string[]) => Promise<KvmHost> = async (exec) =>
+    new LocalHost(exec, await readScripts()),
+): Promise<ProviderHarness> {
   const dir = mkdtempSync(join(tmpdir(), "ppk-"));
   mkdirSync(join(dir, "images"));
   const image = join(dir, "images", "sleeper.img");
   writeFileSync(image, sleepingImage());
   const netns = makeNetns(dir);
-  const host = new ControlledHost(new LocalHost(inNetns(netns), await readScripts()));
+  const host = new ControlledHost(
+    await openHost(inNetns(netns), dir, ["nsenter", `--net=/run/netns/${netns}`, "--"]),
+  );
   const vmNames = (): readonly string[] => {
     const names = ["vms", "gone"].flatMap((name) => {
       const path = join(dir, "kvm", name);
@@ -216,6 +225,7 @@ export async function kvmHarness(): Promise<ProviderHarness> {
       const config = configFor(dir);
       const provider = new KvmProvider({ clock: systemClock, log: silentLog, owner, config, host });
       for (const name of vmNames()) await provider.delete({ name }, new AbortController().signal);
+      await host.end();
       execFileSync("ip", ["netns", "delete", netns]);
       rmSync(dir, { recursive: true, force: true });
     },
