@@ -11,6 +11,7 @@ import { type Cluster, startCluster } from "./cluster.ts";
 import { clusterCases } from "./cluster-cases.ts";
 import { configCases } from "./config-cases.ts";
 import { controllerCases } from "./controller-cases.ts";
+import { doctorCases } from "./doctor-cases.ts";
 import { nodeCases } from "./node-cases.ts";
 import { buildPrograms, CONTROL_PLANE } from "./programs.ts";
 import { webhookCases } from "./webhook-cases.ts";
@@ -53,6 +54,7 @@ describe.skipIf("missing" in built)(`with a real control plane${reason}`, () => 
   nodeCases(cluster);
   configCases(cluster);
   controllerCases(cluster);
+  doctorCases(cluster);
 
   test("nothing is left of a control plane whose process was killed", async () => {
     if ("missing" in built) return;
