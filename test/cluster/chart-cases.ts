@@ -97,6 +97,14 @@ function objectCases(cluster: () => Cluster, chart: () => InstalledChart): void 
     await expect(api.objects.create(wrong)).rejects.toThrow(/instanceID/);
   });
 
+  test("the notes say what to do next, in words that can be pasted", async () => {
+    const notes = await chart().run("get", "notes", RELEASE);
+    expect(notes).toContain(`kubectl -n ${chart().namespace} get daemonset`);
+    expect(notes).toContain("VMS:.status.allocatable.kata\\.peerpods\\.io/vm'");
+    expect(notes).toContain("No credentials are given");
+    expect(notes).not.toMatch(/<no value>|%!|\{\{/);
+  });
+
   test("what others own is left to them", async () => {
     const { api } = cluster();
     await chart().apply({ runtimeClass: { create: false } });
