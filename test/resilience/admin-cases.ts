@@ -121,6 +121,23 @@ const STATUS: Case = {
   },
 };
 
+const CONSOLE: Case = {
+  name: "inspect shows a running pod's steps and, when asked for, its VM's console",
+  async run(stage) {
+    const path = join(stage.node.runDir, "admin.sock");
+    const control = stage.control();
+    const running = await stage.runPod();
+    const plain = command(path, "inspect", running.pod.id.slice(0, 12)).out;
+    for (const step of ["create", "vm.create", "link", "start"])
+      must(new RegExp(`done ${step} after [0-9.]+ s`).test(plain), `the step ${step} is missing:\n${plain}`);
+    must(!plain.includes("Console"), "the console was not asked for");
+    const { out } = command(path, "inspect", "-console", `resilience/${running.pod.pod.name}`);
+    must(/^Console\n +\S/m.test(out), `no console was shown:\n${out}`);
+    await stage.endPod(running);
+    await control.kill("SIGTERM");
+  },
+};
+
 const LOG_LEVEL: Case = {
   name: "the log level of a running adaptor is changed, and a wrong one is refused",
   async run(stage) {
@@ -144,4 +161,4 @@ const LOG_LEVEL: Case = {
 };
 
 /** What people and probes see of an adaptor. */
-export const ADMIN_CASES: readonly Case[] = [PROBES, SHARED_PATH, STATUS, LOG_LEVEL];
+export const ADMIN_CASES: readonly Case[] = [PROBES, SHARED_PATH, STATUS, CONSOLE, LOG_LEVEL];

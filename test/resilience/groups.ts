@@ -1,6 +1,7 @@
 import { ADMIN_CASES } from "./admin-cases.ts";
 import type { Case } from "./case.ts";
 import { CLOUD_CASES } from "./cloud-cases.ts";
+import { CONFIG_CASES } from "./config-cases.ts";
 import { CONTROL_PLANE_CASES } from "./control-plane-cases.ts";
 import { DAMAGE_CASES } from "./damage-cases.ts";
 import { LIMIT_CASES } from "./limit-cases.ts";
@@ -17,7 +18,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   links: LINK_CASES,
   cloud: CLOUD_CASES,
   damage: DAMAGE_CASES,
-  admin: ADMIN_CASES,
+  admin: [...ADMIN_CASES, ...CONFIG_CASES],
   pool: POOL_CASES,
   observe: OBSERVE_CASES,
   secrets: SECRET_CASES,
