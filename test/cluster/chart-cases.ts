@@ -9,7 +9,7 @@ import * as v from "valibot";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findHelm, Helm, RELEASE } from "../chart/helm.ts";
 import { rightLines, rightsIn } from "../chart/rights.ts";
-import { nodePolicyCases, podPolicyCases } from "./chart-policy-cases.ts";
+import { expressionCases, nodePolicyCases, podPolicyCases } from "./chart-policy-cases.ts";
 import { uninstallCases } from "./chart-uninstall-cases.ts";
 import type { Cluster } from "./cluster.ts";
 import { InstalledChart } from "./installed-chart.ts";
@@ -202,6 +202,7 @@ export function chartCases(cluster: () => Cluster): void {
     objectCases(cluster, chart);
     rightCases(cluster, chart);
     upgradeCases(cluster, chart);
+    expressionCases(cluster, chart);
     podPolicyCases(cluster, chart);
     nodePolicyCases(cluster, chart);
     uninstallCases(cluster, chart);

@@ -1,4 +1,10 @@
-import { CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions } from "@kubernetes/client-node";
+import {
+  CoreV1Api,
+  KubeConfig,
+  type KubernetesObject,
+  PatchStrategy,
+  setHeaderOptions,
+} from "@kubernetes/client-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Cluster, NODE_NAMES } from "./cluster.ts";
 import type { InstalledChart } from "./installed-chart.ts";
@@ -14,6 +20,27 @@ const peer = (namespace: string, name: string, runtimeClassName?: string) => ({
     containers: [{ name: "main", image: "none.invalid/none" }],
   },
 });
+
+interface Checked extends KubernetesObject {
+  readonly status?: { readonly observedGeneration?: number; readonly typeChecking?: object };
+}
+
+/** What the API server thinks of the expressions themselves. */
+export function expressionCases(cluster: () => Cluster, chart: () => InstalledChart): void {
+  test("the policies' expressions are right for the objects that they are about", async () => {
+    await chart().apply({ policies: { confinePods: { namespaces: ["a"], namespaceSelector: { b: "c" } } } });
+    const policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    for (const name of ["peerpods-confine-pods", "peerpods-protect-nodes"]) {
+      const { status } = await cluster().api.waitFor<Checked>(
+        policies,
+        ({ metadata, status: seen }) =>
+          metadata?.name === name && seen?.observedGeneration === metadata.generation,
+      );
+      expect(status?.typeChecking, name).toEqual({});
+    }
+    await chart().apply({ policies: {} });
+  });
+}
 
 /** Where peer pods may run. */
 export function podPolicyCases(cluster: () => Cluster, chart: () => InstalledChart): void {

@@ -48,6 +48,7 @@ const CONTROLLERS = [
   "replicaset-controller",
   "daemonset-controller",
   "job-controller",
+  "validatingadmissionpolicy-status-controller",
 ];
 
 async function freePort(address: string): Promise<number> {
