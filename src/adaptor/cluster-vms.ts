@@ -5,7 +5,8 @@ import type { PodVm } from "../kubernetes/pods/index.ts";
 /** The journal's VMs that belong to a pod: not those of the warm pool, nor those that the reaper found. */
 export function podVmsOf(journal: Journal): readonly PodVm[] {
   return journal.vms().flatMap((vm): readonly PodVm[] => {
-    if (vm.sandboxId === undefined) return [];
+    // One of the warm pool may still turn out to be of no use, and the PeerPod is to name the VM that the pod gets.
+    if (vm.sandboxId === undefined || vm.userDataDue) return [];
     const sandbox = journal.sandbox(vm.sandboxId);
     return [
       {

@@ -96,7 +96,7 @@ export class Journal {
   usage(): Usage {
     const row = this.#store.get(
       `SELECT (SELECT count(*) FROM vms) + (SELECT count(*) FROM pool)
-                + (SELECT count(*) FROM sandboxes WHERE phase IN ('creating', 'created')
+                + (SELECT count(*) FROM sandboxes WHERE phase IN ('creating', 'created', 'starting')
                      AND id NOT IN (SELECT sandbox_id FROM vms WHERE sandbox_id IS NOT NULL)) AS used,
               (SELECT count(*) FROM vms WHERE phase = 'deleting') AS deleting`,
     );
@@ -110,8 +110,10 @@ export class Journal {
   reserve(r: Reservation): ReserveOutcome {
     this.#mustBeInPlace();
     return this.#store.write("reserve", () => {
-      const pooled = r.poolKind === undefined ? undefined : this.pool.takeWithin(r.poolKind, r.id);
       const usage = this.usage();
+      // Where a lowered limit is under what there is, no VM of the pool becomes one more pod's.
+      const kind = r.limit < 0 || usage.used <= r.limit ? r.poolKind : undefined;
+      const pooled = kind === undefined ? undefined : this.pool.takeWithin(kind, r.id);
       if (pooled === undefined && r.limit >= 0 && usage.used >= r.limit)
         return r.mayYield ? this.#makeRoom(usage) : { outcome: "full", usage };
       const taken = this.#store.get("SELECT sandbox_id FROM vms WHERE name = ?", r.vmName);
@@ -132,15 +134,14 @@ export class Journal {
 
   #makeRoom(usage: Usage): ReserveOutcome {
     const yielding = this.pool.yieldingWithin();
-    if (yielding === undefined) return { outcome: "full", usage };
-    this.pool.discardWithin(yielding.name);
+    if (yielding === undefined || !this.pool.discardWithin(yielding.name)) return { outcome: "full", usage };
     const { name, vmId } = yielding;
     return { outcome: "full", usage: { ...usage, deleting: usage.deleting + 1 }, yielded: { name, vmId } };
   }
 
   /**
-   * The sandbox's VM from the pool turned out to be of no use: it is to go, and the sandbox gets one of its own under `name`, which
-   * takes a slot beyond that one until it is gone.
+   * The sandbox's VM from the pool was of no use: it is to go, and the sandbox gets one of its own under `name`. Both count until
+   * the first is gone, so the second is begun only when there is room for it.
    */
   replacePooledVm(id: string, name: string): void {
     this.#store.write("replace-pooled-vm", () => {

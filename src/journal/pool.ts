@@ -98,13 +98,15 @@ export class PoolJournal {
   }
 
   idKnown(name: string, vmId: string): void {
-    this.#store.write("pool-id-known", () =>
+    this.#store.write("pool-id-known", () => {
       this.#store.run(
         "UPDATE pool SET vm_id = ?, phase = CASE phase WHEN 'intended' THEN 'created' ELSE phase END WHERE name = ?",
         vmId,
         name,
-      ),
-    );
+      );
+      // It may have left the pool to be deleted before the cloud told its id.
+      this.#store.run("UPDATE vms SET vm_id = ? WHERE name = ? AND vm_id IS NULL", vmId, name);
+    });
   }
 
   waiting(name: string, addresses: readonly string[]): void {
@@ -126,7 +128,7 @@ export class PoolJournal {
   discardWithin(name: string): boolean {
     const now = this.#clock.wallMs();
     const moved = this.#store.run(
-      `INSERT INTO vms (name, provider, vm_id, phase, tags_json, addresses_json, created_ms, changed_ms)
+      `INSERT OR IGNORE INTO vms (name, provider, vm_id, phase, tags_json, addresses_json, created_ms, changed_ms)
        SELECT name, provider, vm_id, 'deleting', tags_json, addresses_json, created_ms, ? FROM pool WHERE name = ?`,
       now,
       name,
@@ -141,7 +143,8 @@ export class PoolJournal {
    */
   takeWithin(kind: string, sandboxId: string): string | undefined {
     const found = this.#store.get(
-      "SELECT name FROM pool WHERE kind = ? AND phase = 'waiting' ORDER BY created_ms, name LIMIT 1",
+      `SELECT name FROM pool WHERE kind = ? AND phase = 'waiting' AND name NOT IN (SELECT name FROM vms)
+       ORDER BY created_ms, name LIMIT 1`,
       kind,
     )?.["name"];
     if (typeof found !== "string") return undefined;
@@ -152,6 +155,13 @@ export class PoolJournal {
     );
     this.#store.run("DELETE FROM pool WHERE name = ?", found);
     return found;
+  }
+
+  /** Drops those that an earlier release, which knows no pool, has journaled as VMs that are to be deleted. */
+  dropDeleted(): void {
+    this.#store.write("pool-drop-deleted", () =>
+      this.#store.run("DELETE FROM pool WHERE name IN (SELECT name FROM vms)"),
+    );
   }
 
   /** The VM that should make room first: one that does not wait yet, else the youngest. */

@@ -175,6 +175,7 @@ export class SandboxManager {
       shutdown: this.#shutdown.signal,
       onDiscarded: (vm: VmRecord) => this.deleteVm(vm.name, vm.vmId),
       makeRoom: () => this.#pool.makeRoom(),
+      room: (signal: AbortSignal) => this.#pool.room(signal),
     };
     try {
       await asStep(

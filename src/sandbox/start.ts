@@ -6,6 +6,7 @@ import type { LifecycleStep } from "./notices.ts";
 import { tellPooledVm } from "./pooled-start.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { type PodRequest, parseJournaledRequest } from "./request.ts";
+import { abortable } from "./shared-task.ts";
 import { asStep, podRef } from "./steps.ts";
 import { parseJournaledVolumes } from "./volumes.ts";
 
@@ -20,6 +21,8 @@ export interface StartObserver {
   readonly onDiscarded: (vm: VmRecord) => void;
   /** The cloud has no room: has a VM of the warm pool deleted. False when there is none. */
   readonly makeRoom: () => Promise<boolean>;
+  /** Resolves when a VM in place of a discarded one is within the limit, or no delete can bring that about any more. */
+  readonly room: (signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -59,12 +62,18 @@ async function begin(
       provider: deps.provider.name,
       tags: ownerTags(deps, record),
     });
+  // Killed while it waited for room; see below.
+  if (record.phase === "starting" && deps.journal.vmOf(record.id) === undefined) await observer.room(signal);
   intend(record);
   const vm = deps.journal.vmOf(record.id);
   if (vm?.userDataDue !== true) return record;
   const replaced = await tellPooledVm(deps, record, vm, signal);
   if (replaced === undefined) return record;
   observer.onDiscarded(replaced.discarded);
+  observer.onProgress(
+    `waiting until VM ${replaced.discarded.name}, which the pod cannot use, has given up its slot`,
+  );
+  await observer.room(signal);
   const now = mustHave(deps, record.id);
   intend(now);
   return now;
@@ -137,7 +146,11 @@ async function createWithRoom(
     try {
       return await create();
     } catch (error) {
-      if (!isCaaError(error, "quota", "capacity") || signal.aborted || !(await observer.makeRoom()))
+      if (
+        !isCaaError(error, "quota", "capacity") ||
+        signal.aborted ||
+        !(await abortable(observer.makeRoom(), signal))
+      )
         throw error;
     }
   }

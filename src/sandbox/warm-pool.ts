@@ -52,7 +52,7 @@ export class WarmPool {
 
   /** Fills, checks and trims the pool until aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#deps;
+    const { clock, journal, log } = this.#deps;
     let checkDue = true;
     for (;;) {
       signal.throwIfAborted();
@@ -61,12 +61,13 @@ export class WarmPool {
         this.#changes.notify();
       });
       try {
+        journal.pool.dropDeleted();
         if (checkDue) await this.#check(signal);
         checkDue = false;
         this.#trim();
         this.#resume();
         await this.#changes.until(
-          () => (this.#fill() || checkDue || this.#isOutdated ? true : undefined),
+          () => (this.#fill() || checkDue || this.#isOutdated || this.#isOverLimit ? true : undefined),
           signal,
         );
       } catch (error) {
@@ -102,7 +103,8 @@ export class WarmPool {
     const making = this.#making.get(name);
     making?.abort(unavailable("the VM makes room for a pod"));
     await making?.settled();
-    await this.#deleter.delete(name, vmId);
+    const known = vmId ?? this.#deps.journal.vms().find((vm) => vm.name === name)?.vmId;
+    await this.#deleter.delete(name, known);
   }
 
   /** Has one VM of the pool deleted because the cloud has no room for a pod's. Resolves when it is gone; false when there is none. */
@@ -113,6 +115,17 @@ export class WarmPool {
     log.info("a VM of the warm pool makes room for a pod", { vmName: yielding.name, step: "pool" });
     await this.yielded(yielding.name, yielding.vmId);
     return true;
+  }
+
+  /** For a pod's VM in place of one of the pool: waits while VMs that are being deleted keep the node over its limit. */
+  async room(signal: AbortSignal): Promise<void> {
+    const { config, journal } = this.#deps;
+    const look = (): true | undefined => {
+      const { limit } = config.current();
+      const { used, deleting } = journal.usage();
+      return limit < 0 || used <= limit || deleting === 0 ? true : undefined;
+    };
+    await this.#changes.until(look, signal);
   }
 
   /** Resolves when what is being made has ended; after `shutdown` only. */
@@ -223,6 +236,15 @@ export class WarmPool {
     return this.#deps.config.current().vmRevision !== this.#vmRevision;
   }
 
+  /** The limit was lowered under what there is, and the pool still has some of that. */
+  get #isOverLimit(): boolean {
+    const { config, journal } = this.#deps;
+    const { limit } = config.current();
+    if (limit < 0) return false;
+    const { used, deleting } = journal.usage();
+    return used - deleting > limit && journal.pool.size() > 0;
+  }
+
   /** What is more than wanted goes, those that do not wait yet first. */
   #trim(): void {
     const { config, journal } = this.#deps;
@@ -238,6 +260,7 @@ export class WarmPool {
       if (n > (wanted.get(vm.kind) ?? 0)) this.#discard(vm.name);
       else kept.set(vm.kind, n);
     }
+    while (this.#isOverLimit) this.#discard(journal.pool.yieldingWithin()?.name ?? "");
   }
 
   #discard(name: string): void {

@@ -35,8 +35,11 @@ export class FakeNode implements PodNetworking, SandboxFiles {
     };
   }
 
+  /** Whether a tunnel needs an interface of its own. */
+  isDedicated = false;
+
   dedicated(): boolean {
-    return false;
+    return this.isDedicated;
   }
 
   plan(input: { readonly vxlanId: number; readonly netns: string }): string {
