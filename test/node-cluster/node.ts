@@ -41,6 +41,8 @@ export interface ClusterNode {
   readonly room: MachineRoom;
   /** Whether a stock shim makes the peer pods; else runc does, in the shim's place. */
   readonly hasShim: boolean;
+  readonly containerd: Service;
+  readonly kubelet: Service;
   /** Resolves to the outcome, whatever it is. */
   readonly kubectl: (...args: readonly string[]) => Promise<ExecResult>;
   readonly kubectlWithInput: (input: string, ...args: readonly string[]) => Promise<ExecResult>;
@@ -71,7 +73,10 @@ interface ServiceStart {
 }
 
 /** Starts a program of the node, which ends with the stack. */
-async function start(stack: AsyncDisposableStack, { name, argv, env, ready }: ServiceStart): Promise<void> {
+async function start(
+  stack: AsyncDisposableStack,
+  { name, argv, env, ready }: ServiceStart,
+): Promise<Service> {
   const service = new Service({
     name,
     argv,
@@ -82,6 +87,7 @@ async function start(stack: AsyncDisposableStack, { name, argv, env, ready }: Se
   });
   stack.defer(() => service.end("SIGKILL"));
   await service.start();
+  return service;
 }
 
 /**
@@ -137,7 +143,7 @@ async function startCloud(stack: AsyncDisposableStack): Promise<MachineRoom> {
   return new MachineRoom(socket);
 }
 
-async function startContainerd(stack: AsyncDisposableStack, tools: Tools): Promise<void> {
+async function startContainerd(stack: AsyncDisposableStack, tools: Tools): Promise<Service> {
   const cniConfigDir = join(ROOT, "cni");
   await mkdir(cniConfigDir);
   await writeFile(join(cniConfigDir, "pods.conflist"), cniConfig(join(ROOT, "cni-state")));
@@ -159,7 +165,7 @@ async function startContainerd(stack: AsyncDisposableStack, tools: Tools): Promi
     containerdConfig({ ...places, socket: CONTAINERD_SOCKET, cniDir, cniConfigDir, kataConfig }),
   );
   const folders = [BIN, ...Object.values(tools.tools).map((path) => dirname(path))];
-  await start(stack, {
+  return await start(stack, {
     name: "containerd",
     argv: [tools.tools.containerd, "--config", config],
     env: { PATH: `${[...new Set(folders)].join(":")}:${process.env["PATH"] ?? ""}` },
@@ -223,7 +229,7 @@ async function startKubelet(
   tools: Tools,
   cluster: Cluster,
   client: KubeletClient,
-): Promise<void> {
+): Promise<Service> {
   const resolvConf = join(ROOT, "resolv.conf");
   await writeFile(resolvConf, "nameserver 192.0.2.1\n");
   const config = join(ROOT, "kubelet.json");
@@ -249,7 +255,7 @@ async function startKubelet(
       "--conntrack-tcp-timeout-close-wait=0",
     ],
   });
-  await start(stack, {
+  const kubelet = await start(stack, {
     name: "kubelet",
     argv: [
       tools.kubernetes.kubelet,
@@ -268,6 +274,7 @@ async function startKubelet(
     {},
     READY_TIMEOUT_MS,
   );
+  return kubelet;
 }
 
 /**
@@ -283,17 +290,19 @@ export async function startNode(
   await shieldMachine();
   const layouts = await makeImages();
   const room = await startCloud(stack);
-  await startContainerd(stack, tools);
+  const containerd = await startContainerd(stack, tools);
   await importImages(tools, [...layouts, ...imageArchives]);
   const client = await writeKubeletClient(ROOT);
   const cluster = await startControlPlane(stack, tools, client);
-  await startKubelet(stack, tools, cluster, client);
+  const kubelet = await startKubelet(stack, tools, cluster, client);
   const run = (program: string, args: readonly string[], input = ""): Promise<ExecResult> =>
     systemExec.run([program, "--kubeconfig", cluster.kubeconfigFile, ...args], { input });
   return {
     cluster,
     room,
     hasShim: tools.shim !== undefined,
+    containerd,
+    kubelet,
     kubectl: (...args) => run(tools.kubernetes.kubectl, args),
     kubectlWithInput: (input, ...args) => run(tools.kubernetes.kubectl, args, input),
     helm: (...args) => run(tools.kubernetes.helm, args),

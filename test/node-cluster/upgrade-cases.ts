@@ -1,8 +1,9 @@
+import type { V1Node } from "@kubernetes/client-node";
 import { check, same } from "../real/case.ts";
 import { until } from "../real/service.ts";
 import type { NodeCase } from "./case.ts";
 import { ADAPTOR, LIMIT, NAMESPACE } from "./chart.ts";
-import { ourPods } from "./install-cases.ts";
+import { ourPods, waitForRoom } from "./install-cases.ts";
 import type { ClusterNode } from "./node.ts";
 import { PodSpace } from "./pods.ts";
 
@@ -36,24 +37,49 @@ async function checkCount(node: ClusterNode, space: PodSpace, name: string): Pro
   return lines.length;
 }
 
-/** Does something to the adaptor under running pods and an exec that lasts. Resolves to what was seen. */
-async function under(node: ClusterNode, prefix: string, disturb: () => Promise<void>): Promise<string> {
+/**
+ * Does something under running peer pods. Resolves to what was seen. `disturb` is given the space and the names of the pods.
+ */
+async function under(
+  node: ClusterNode,
+  prefix: string,
+  disturb: (space: PodSpace, names: readonly string[]) => Promise<void>,
+): Promise<string> {
   await using space = await PodSpace.make(node, prefix);
   // One place is left for a pod that starts afterwards.
   const names = Array.from({ length: LIMIT - 1 }, (_, index) => `pod-${index}`);
   for (const name of names) await space.create(name, { peer: true, container: { command: COUNT } });
   await Promise.all(names.map((name) => space.ready(name)));
   const before = await stateOf(node, space, names);
-  const wait = "echo started; while [ ! -e /done ]; do sleep 0.2; done; echo ended";
-  const lasting = node.kubectl("-n", space.name, "exec", "pod-0", "--", "sh", "-c", wait);
-  await disturb();
-  await space.exec("pod-0", "touch", "/done");
-  same("output of the exec that lasted", (await lasting).stdout, "started\nended\n");
+  await disturb(space, names);
+  for (const name of names)
+    await until(
+      `an exec in ${name}`,
+      60_000,
+      async () => (await space.exec(name, "echo", "on").catch(() => "")) === "on\n",
+    );
   same("pods, containers, restarts and VMs", await stateOf(node, space, names), before);
-  const counts = await Promise.all(names.map((name) => checkCount(node, space, name)));
+  const soFar = await Promise.all(names.map((name) => checkCount(node, space, name)));
+  const goesOn = async (name: string, index: number): Promise<number> =>
+    await until(`more output of ${name}`, 60_000, async () => {
+      const count = await checkCount(node, space, name);
+      return count > (soFar[index] ?? 0) ? count : undefined;
+    });
+  const counts = await Promise.all(names.map(goesOn));
   await space.create("afterwards", { peer: true });
   await space.ready("afterwards");
   return `0 restarts; logs without a gap: ${counts.join(" and ")} lines`;
+}
+
+/** As `under`, of the adaptor, during which an exec lasts too. */
+async function underExec(node: ClusterNode, prefix: string, disturb: () => Promise<void>): Promise<string> {
+  return await under(node, prefix, async (space, [name = ""]) => {
+    const wait = "echo started; while [ ! -e /done ]; do sleep 0.2; done; echo ended";
+    const lasting = node.kubectl("-n", space.name, "exec", name, "--", "sh", "-c", wait);
+    await disturb();
+    await space.exec(name, "touch", "/done");
+    same("output of the exec that lasted", (await lasting).stdout, "started\nended\n");
+  });
 }
 
 /** What becomes of running peer pods when the adaptor does not stay. */
@@ -62,7 +88,7 @@ export const UPGRADE_CASES: readonly NodeCase[] = [
     name: "an upgrade of the adaptor's DaemonSet restarts no peer pod",
     needsShim: true,
     run: async (node) =>
-      await under(node, "upgrade", async () => {
+      await underExec(node, "upgrade", async () => {
         const old = await adaptorPods(node);
         const rollout = (...args: readonly string[]) =>
           node.kubectl("-n", NAMESPACE, "rollout", ...args, `daemonset/${ADAPTOR}`);
@@ -79,7 +105,7 @@ export const UPGRADE_CASES: readonly NodeCase[] = [
     name: "an adaptor that is deleted by force restarts no peer pod",
     needsShim: true,
     run: async (node) =>
-      await under(node, "force", async () => {
+      await underExec(node, "force", async () => {
         const [old = ""] = await adaptorPods(node);
         const { code, stderr } = await node.kubectl(
           "-n",
@@ -94,6 +120,31 @@ export const UPGRADE_CASES: readonly NodeCase[] = [
         const rollout = ["rollout", "status", `daemonset/${ADAPTOR}`, "--timeout=180s"];
         const status = await node.kubectl("-n", NAMESPACE, ...rollout);
         check(status.code === 0, () => status.stderr);
+      }),
+  },
+  {
+    name: "a kubelet that is killed and started again finds its peer pods and the capacity",
+    needsShim: true,
+    run: async (node) =>
+      await under(node, "kubelet", async () => {
+        await node.kubelet.end("SIGKILL");
+        const startedAt = Date.now();
+        await node.kubelet.start();
+        await node.cluster.api.waitFor<V1Node>("/api/v1/nodes", ({ status }) => {
+          const ready = status?.conditions?.find(({ type }) => type === "Ready");
+          const heartbeat = ready?.lastHeartbeatTime?.valueOf() ?? 0;
+          return ready?.status === "True" && new Date(heartbeat).valueOf() > startedAt;
+        });
+        await waitForRoom(node, LIMIT);
+      }),
+  },
+  {
+    name: "a containerd that is killed and started again finds its peer pods",
+    needsShim: true,
+    run: async (node) =>
+      await under(node, "containerd", async () => {
+        await node.containerd.end("SIGKILL");
+        await node.containerd.start();
       }),
   },
 ];
