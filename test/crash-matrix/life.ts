@@ -2,8 +2,18 @@ import { newId } from "../shim/played-pod.ts";
 import { PlayedAgentSession, PlayedShim, podAnnotations } from "../shim/played-shim.ts";
 
 /** What may happen to one pod; each kind reaches steps that the others do not. */
-export const LIFE_KINDS = ["whole", "create-fails", "delete-fails", "shim-leaves", "no-start"] as const;
+export const LIFE_KINDS = [
+  "whole",
+  "pooled",
+  "create-fails",
+  "delete-fails",
+  "shim-leaves",
+  "no-start",
+] as const;
 export type LifeKind = (typeof LIFE_KINDS)[number];
+
+/** Lives that nothing disturbs: their pods have to come through the death of a control plane. */
+export const isHealthy = (kind: LifeKind): boolean => kind === "whole" || kind === "pooled";
 
 /** One pod as a stock Go shim drives it, calls only. */
 export class Life {

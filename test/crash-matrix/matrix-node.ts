@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type MockCloudClient, mockCloudClient } from "../../providers/mock/mock-cloud/index.ts";
+import { SCHEMA_VERSION } from "../../src/journal/schema.ts";
 import { kvmResources, rebootKvm } from "../kvm/residue.ts";
 import type { Child } from "../node/child.ts";
 import { added, filesBelow, networkState } from "../node/residue.ts";
@@ -86,11 +87,30 @@ export class MatrixNode implements AsyncDisposable {
     this.#baseline = this.node.options.root ? networkState() : [];
   }
 
+  /** Resolves when a VM of the warm pool waits for a pod, over all deaths of control planes. */
+  async poolWaits(): Promise<void> {
+    await until(
+      () =>
+        this.#rows("SELECT name AS text FROM pool WHERE phase = 'waiting'").length > 0 ? true : undefined,
+      this.cleanTimeoutMs,
+      () => `no VM of the pool came to wait:\n${this.node.logs()}`,
+    );
+  }
+
   /** A control plane that writes its points down, and stops itself at `stopAt`. */
-  startControlPlane(options: { readonly stopAt?: string; readonly patient: boolean }): Child {
+  startControlPlane(options: {
+    readonly stopAt?: string;
+    readonly patient: boolean;
+    readonly pool?: boolean;
+  }): Child {
     rmSync(this.pointsFile, { force: true });
     return this.node.startControlPlane(
-      ["-vm-check-interval=0", `-boot-id-file=${this.#bootIdFile}`, "-vm-delete-retry-max=1s"],
+      [
+        "-vm-check-interval=0",
+        `-boot-id-file=${this.#bootIdFile}`,
+        "-vm-delete-retry-max=1s",
+        ...(options.pool ? ["-pod-vm-pool=1"] : []),
+      ],
       {
         PEERPODS_TEST_POINTS_FILE: this.pointsFile,
         PEERPODS_TEST_STOP_AT: options.stopAt ?? "",
@@ -137,18 +157,23 @@ export class MatrixNode implements AsyncDisposable {
     return this.#isKvm ? kvmResources(this.node.kvmDir) : await this.cloud.inventory(never);
   }
 
-  #journalRows(): string[] {
+  /** The column `text` of what a query finds; nothing while there is no journal of this release. */
+  #rows(sql: string): string[] {
     const path = join(this.node.stateDir, "journal.db");
     if (!existsSync(path)) return [];
     using db = openReadOnly(path);
-    const rows = (sql: string): string[] =>
-      db.db
-        .prepare(sql)
-        .all()
-        .map((row) => String(row["text"]));
+    if (db.db.prepare("PRAGMA user_version").get()?.["user_version"] !== SCHEMA_VERSION) return [];
+    return db.db
+      .prepare(sql)
+      .all()
+      .map((row) => String(row["text"]));
+  }
+
+  #journalRows(): string[] {
     return [
-      ...rows("SELECT 'journal: sandbox ' || id || ' ' || phase AS text FROM sandboxes"),
-      ...rows("SELECT 'journal: VM ' || name || ' ' || phase AS text FROM vms"),
+      ...this.#rows("SELECT 'journal: sandbox ' || id || ' ' || phase AS text FROM sandboxes"),
+      ...this.#rows("SELECT 'journal: VM ' || name || ' ' || phase AS text FROM vms"),
+      ...this.#rows("SELECT 'journal: pool VM ' || name || ' ' || phase AS text FROM pool"),
     ];
   }
 

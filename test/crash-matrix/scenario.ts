@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Child } from "../node/child.ts";
-import { Life, type LifeKind } from "./life.ts";
+import { isHealthy, Life, type LifeKind } from "./life.ts";
 import type { MatrixNode } from "./matrix-node.ts";
 
 /** Who dies at a point. */
@@ -27,7 +27,7 @@ export interface Scenario {
 
 /** Whether the pod must come through: only a control plane died, and nothing else was to go wrong. */
 const podMustLive = (scenario: Scenario): boolean =>
-  scenario.crash === "control-plane" && scenario.life === "whole";
+  scenario.crash === "control-plane" && isHealthy(scenario.life);
 
 let pods = 0;
 
@@ -37,13 +37,25 @@ export async function recordPoints(node: MatrixNode, life: LifeKind): Promise<re
   const network = node.node.addPodNetwork(name);
   node.rememberNetwork();
   await node.prepareCloud(life);
-  const control = node.startControlPlane({ patient: life !== "shim-leaves" && life !== "no-start" });
+  const control = node.startControlPlane({
+    patient: life !== "shim-leaves" && life !== "no-start",
+    pool: life === "pooled",
+  });
+  if (life === "pooled") await node.poolWaits();
   const run = new Life(node.node.hypervisorSocket, name, network.netns).run(life);
-  await (life === "whole" || life === "delete-fails" ? run : run.catch(() => undefined));
+  await (isHealthy(life) || life === "delete-fails" ? run : run.catch(() => undefined));
+  const points = life === "pooled" ? node.points() : [];
+  const last = life === "pooled" ? await withoutPool(node, control, true) : control;
   await node.becomesClean();
-  await control.kill("SIGTERM");
+  await last.kill("SIGTERM");
   node.node.removePodNetwork(name);
-  return node.points();
+  return [...points, ...node.points()];
+}
+
+/** What is kept for pods that come is no residue while it is wanted; the next control plane is told that it is not. */
+async function withoutPool(node: MatrixNode, control: Child, patient: boolean): Promise<Child> {
+  await control.kill("SIGTERM");
+  return node.startControlPlane({ patient });
 }
 
 /** Returns false when the life did not come by the point this time. Throws when something was lost or left. */
@@ -53,16 +65,19 @@ export async function play(node: MatrixNode, scenario: Scenario): Promise<boolea
   node.rememberNetwork();
   await node.prepareCloud(scenario.life);
   const patient = podMustLive(scenario);
-  let control = node.startControlPlane({ stopAt: scenario.point, patient });
+  const pool = scenario.life === "pooled";
+  let control = node.startControlPlane({ stopAt: scenario.point, patient, pool });
   const life = new Life(node.node.hypervisorSocket, name, network.netns);
-  const run = life.run(scenario.life);
+  const run = pool ? node.poolWaits().then(() => life.run(scenario.life)) : life.run(scenario.life);
   run.catch(() => undefined);
   // Cleaning goes on after the shim's last call, so the point may come later than that.
-  const over = run.catch(() => undefined).then(() => node.becomesClean());
+  const ended = run.catch(() => undefined);
+  const over = pool ? ended : ended.then(() => node.becomesClean());
   over.catch(() => undefined);
   const reached = await node.stopped(control, over);
   if (reached) control = await crash(node, scenario, { control, life, netns: name });
   await (podMustLive(scenario) ? alive(run, life) : run.catch(() => undefined));
+  if (pool) control = await withoutPool(node, control, patient);
   await node.becomesClean();
   await control.kill("SIGTERM");
   if (scenario.crash !== "reboot" || !reached) node.node.removePodNetwork(name);
@@ -87,11 +102,12 @@ interface Parts {
 async function crash(node: MatrixNode, scenario: Scenario, parts: Parts): Promise<Child> {
   const { control, life } = parts;
   const patient = podMustLive(scenario);
+  const pool = scenario.life === "pooled";
   switch (scenario.crash) {
     case "control-plane":
       await control.kill("SIGKILL");
       if (scenario.sabotage) forgetVms(node);
-      return node.startControlPlane({ patient });
+      return node.startControlPlane({ patient, pool });
     case "shim-proxy":
       await node.proxy?.kill("SIGKILL");
       control.process.kill("SIGCONT");
@@ -101,13 +117,13 @@ async function crash(node: MatrixNode, scenario: Scenario, parts: Parts): Promis
       await control.kill("SIGKILL");
       await node.proxy?.kill("SIGKILL");
       node.proxy = await node.node.startShimProxy();
-      return node.startControlPlane({ patient });
+      return node.startControlPlane({ patient, pool });
     case "reboot":
       await control.kill("SIGKILL");
       await node.proxy?.kill("SIGKILL");
       reboot(node, parts.netns);
       node.proxy = await node.node.startShimProxy();
-      return node.startControlPlane({ patient });
+      return node.startControlPlane({ patient, pool });
     case "shim":
       await life.die();
       control.process.kill("SIGCONT");
@@ -115,7 +131,7 @@ async function crash(node: MatrixNode, scenario: Scenario, parts: Parts): Promis
     case "shim-and-control-plane":
       await control.kill("SIGKILL");
       await life.die();
-      return node.startControlPlane({ patient });
+      return node.startControlPlane({ patient, pool });
   }
 }
 
