@@ -1,25 +1,5 @@
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { generatedSchemas } from "./config-schema.ts";
-import { CHART, findHelm, Helm, type Values } from "./helm.ts";
-
-const FILE = join(CHART, "values.schema.json");
-const Schema = v.looseObject({
-  properties: v.record(v.string(), v.unknown()),
-  $defs: v.record(v.string(), v.unknown()),
-});
-
-test("values.schema.json knows the variables of the program as they are declared (UPDATE_GOLDEN=1 writes it)", async () => {
-  const schema = v.parse(Schema, JSON.parse(await readFile(FILE, "utf8")));
-  const { provider, definitions } = await generatedSchemas();
-  schema.properties["provider"] = provider;
-  Object.assign(schema.$defs, definitions);
-  const text = `${JSON.stringify(schema, undefined, 2)}\n`;
-  if (process.env["UPDATE_GOLDEN"] === "1") await writeFile(FILE, text);
-  expect(await readFile(FILE, "utf8")).toBe(text);
-});
+import { findHelm, Helm, type Values } from "./helm.ts";
 
 const found = await findHelm();
 const suffix = "missing" in found ? ` (${found.missing})` : "";
