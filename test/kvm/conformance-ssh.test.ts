@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { describeProviderConformance } from "../../providers/conformance/index.ts";
+import { describeProviderConformance, type ProviderHarness } from "../../providers/conformance/index.ts";
 import { readScripts, SshHost } from "../../providers/kvm/host/index.ts";
 import { quoted } from "../../providers/kvm/host/ssh-command.ts";
 import { systemExec } from "../../src/platform/index.ts";
 import { kvmHarness } from "./kvm-harness.ts";
 import { TestSshd, whyNoSsh } from "./sshd.ts";
 
-async function overSsh(): ReturnType<typeof kvmHarness> {
+async function overSsh(): Promise<ProviderHarness> {
   let sshd: TestSshd | undefined;
   const harness = await kvmHarness(async (exec, dir, inside) => {
     sshd = new TestSshd(dir, inside);

@@ -18,6 +18,7 @@ import type {
   ProviderHarness,
   SeenCall,
 } from "../../providers/conformance/index.ts";
+import type { OwnerIdentity } from "../../providers/contract.ts";
 import type { KvmConfig } from "../../providers/kvm/config.ts";
 import {
   type HostCall,
@@ -60,11 +61,13 @@ interface Pending extends CloudFault {
 }
 
 /** The real machine, whose calls a test may see, hold and let fail. */
-class ControlledHost implements KvmHost {
+export class ControlledHost implements KvmHost {
   readonly label = "this machine";
   readonly #real: KvmHost;
   readonly seen: SeenCall[] = [];
   faults: Pending[] = [];
+  /** The next call of this script gets half of its input. */
+  cutInputOf: ScriptName | undefined;
   /** The next QEMU does not start. */
   breakNext = false;
   intercepted: { number: number; moment: string; hook: () => Promise<"go" | "drop"> } | undefined;
@@ -82,7 +85,7 @@ class ControlledHost implements KvmHost {
     if (fault?.kind === "hang") return await hang(signal);
     if (fault !== undefined && fault.kind !== "lost" && fault.kind !== "throttled")
       return ANSWERS[fault.kind];
-    const result = await this.#real.run(this.#spoilt(call), signal);
+    const result = await this.#real.run(this.#spoilt(this.#cutOff(call)), signal);
     if (fault?.kind === "lost" || (await this.#verdict(number, "after")) === "drop") return CUT;
     return result;
   }
@@ -97,6 +100,13 @@ class ControlledHost implements KvmHost {
 
   async end(): Promise<void> {
     await this.#real.close();
+  }
+
+  /** What a script has read when its caller was killed. */
+  #cutOff(call: HostCall): HostCall {
+    if (this.cutInputOf !== call.script || call.input === undefined) return call;
+    this.cutInputOf = undefined;
+    return { ...call, input: call.input.slice(0, call.input.length / 2) };
   }
 
   /** A device that no QEMU has. */
@@ -144,7 +154,7 @@ function sleepingImage(): Buffer {
   return disk;
 }
 
-const configFor = (dir: string, tags: Readonly<Record<string, string>> = {}): KvmConfig =>
+const configFor = (dir: string): KvmConfig =>
   testConfig({
     dir: join(dir, "kvm"),
     image: "sleeper.img",
@@ -155,7 +165,6 @@ const configFor = (dir: string, tags: Readonly<Record<string, string>> = {}): Kv
     network: { ...testConfig().network, bridge: BRIDGE },
     // The sleeper has no power button.
     stopTimeoutMs: 0,
-    tags,
   });
 
 /** A network namespace, named after the folder. */
@@ -170,19 +179,28 @@ const inNetns = (name: string): Exec => ({
   run: (argv, options) => systemExec.run(["nsenter", `--net=/run/netns/${name}`, "--", ...argv], options),
 });
 
+export interface KvmHarness extends ProviderHarness {
+  /** KVM_DIR. */
+  readonly dir: string;
+  /** What leads a command into the network of the VMs. */
+  readonly inside: readonly string[];
+  readonly host: ControlledHost;
+  /** An adaptor with other settings. */
+  with(changes: Partial<KvmConfig>): KvmProvider;
+}
+
 /** An empty folder on this machine whose VMs are real QEMU processes. Their network is a namespace of its own. */
 export async function kvmHarness(
   openHost: (exec: Exec, dir: string, inside: readonly string[]) => Promise<KvmHost> = async (exec) =>
     new LocalHost(exec, await readScripts()),
-): Promise<ProviderHarness> {
+): Promise<KvmHarness> {
   const dir = mkdtempSync(join(tmpdir(), "ppk-"));
   mkdirSync(join(dir, "images"));
   const image = join(dir, "images", "sleeper.img");
   writeFileSync(image, sleepingImage());
   const netns = makeNetns(dir);
-  const host = new ControlledHost(
-    await openHost(inNetns(netns), dir, ["nsenter", `--net=/run/netns/${netns}`, "--"]),
-  );
+  const inside = ["nsenter", `--net=/run/netns/${netns}`, "--"];
+  const host = new ControlledHost(await openHost(inNetns(netns), dir, inside));
   const vmNames = (): readonly string[] => {
     const names = ["vms", "gone"].flatMap((name) => {
       const path = join(dir, "kvm", name);
@@ -190,7 +208,19 @@ export async function kvmHarness(
     });
     return names.sort();
   };
+  const adaptor = (owner: OwnerIdentity, changes: Partial<KvmConfig>): KvmProvider =>
+    new KvmProvider({
+      clock: systemClock,
+      log: silentLog,
+      owner,
+      config: { ...configFor(dir), ...changes },
+      host,
+    });
   return {
+    dir: join(dir, "kvm"),
+    inside,
+    host,
+    with: (changes) => adaptor({ clusterId: "cluster-a", nodeName: "node-1" }, changes),
     cloud: {
       // Nobody counts the calls of one's own machine.
       lacks: ["throttled"],
@@ -204,7 +234,7 @@ export async function kvmHarness(
       intercept(call, hook) {
         host.intercepted = call && { number: host.seen.length + call.number, moment: call.moment, hook };
       },
-      resources: async () => kvmResources(join(dir, "kvm"), ["nsenter", `--net=/run/netns/${netns}`, "--"]),
+      resources: async () => kvmResources(join(dir, "kvm"), inside),
       vmNames: async () => vmNames(),
       async failNextBoot() {
         host.breakNext = true;
@@ -216,14 +246,11 @@ export async function kvmHarness(
       },
     },
     async provider({ owner, userTags = {} }) {
-      const config = configFor(dir, userTags);
-      return new KvmProvider({ clock: systemClock, log: silentLog, owner, config, host });
+      return adaptor(owner, { tags: userTags });
     },
     async [Symbol.asyncDispose]() {
       host.faults = [];
-      const owner = { clusterId: "", nodeName: "" };
-      const config = configFor(dir);
-      const provider = new KvmProvider({ clock: systemClock, log: silentLog, owner, config, host });
+      const provider = adaptor({ clusterId: "", nodeName: "" }, {});
       for (const name of vmNames()) await provider.delete({ name }, new AbortController().signal);
       await host.end();
       execFileSync("ip", ["netns", "delete", netns]);

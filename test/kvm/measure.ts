@@ -27,8 +27,6 @@ if (!isInside) {
   providePodVmImage();
   process.exit(rerunInNamespaces(import.meta.filename, process.argv.slice(2)));
 }
-prepareNamespaces();
-await measure(Number(options.pods));
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
@@ -176,3 +174,6 @@ async function measure(pods: number): Promise<void> {
   );
   await control.kill("SIGTERM");
 }
+
+prepareNamespaces();
+await measure(Number(options.pods));
