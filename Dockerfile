@@ -16,7 +16,7 @@ FROM ${BASE}
 # kernel's call.
 RUN if ! command -v ip >/dev/null || ! command -v iptables >/dev/null || ! test -d /etc/ssl/certs; then \
       apt-get update && \
-      apt-get install -y --no-install-recommends ca-certificates iproute2 iptables libatomic1 libstdc++6 util-linux && \
+      apt-get install -y --no-install-recommends ca-certificates iproute2 iptables libatomic1 libstdc++6 openssh-client util-linux && \
       rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/log/* /usr/share/doc/* /usr/share/man/*; \
     fi
 COPY --from=build /usr/local/bin/node /usr/local/bin/node

@@ -26,7 +26,7 @@ mirror=${source% *} release=${source#* }
 
 root=$work/base
 say "making a base of Debian $release; this takes a minute or two"
-debootstrap --variant=minbase --include=ca-certificates,iproute2,iptables,libatomic1,libstdc++6 \
+debootstrap --variant=minbase --include=ca-certificates,iproute2,iptables,libatomic1,libstdc++6,openssh-client \
   "$release" "$root" "$mirror" >"$work/debootstrap.log" 2>&1 ||
   { tail -20 "$work/debootstrap.log" >&2; die "debootstrap failed"; }
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/man/* \

@@ -22,7 +22,7 @@ if (reason !== undefined) {
 }
 providePodVmImage();
 const passed = [
-  run("test/run.ts", ["providers/kvm", "test/kvm", "test/podvm-image"]),
+  run("test/run.ts", ["providers/kvm", "test/kvm"], { KVM_MACHINES: "1" }),
   run("test/demo/main.ts", [], { PROVIDER: "kvm" }),
   run("test/crash-matrix/main.ts", ["--provider=kvm", `--sample=${SCENARIOS}`]),
 ];
