@@ -33,7 +33,7 @@ async function askToStop(deps: KvmDeps, name: string, signal: AbortSignal): Prom
       name,
       async (qmp) => {
         await qmp.execute("system_powerdown");
-        await qmp.ended;
+        await qmp.untilEnded();
       },
       { signal, limitMs: config.stopTimeoutMs },
     );

@@ -17,14 +17,9 @@ const MAX_LINE_BYTES = 1024 * 1024;
 export class Qmp implements AsyncDisposable {
   readonly #stream: Duplex;
   readonly #lines: AsyncIterator<string>;
-  /** Settles when QEMU has closed the connection, which it does as it ends. */
-  readonly ended: Promise<void>;
 
   private constructor(stream: Duplex) {
     this.#stream = stream;
-    this.ended = new Promise((resolve) => {
-      stream.once("close", resolve);
-    });
     this.#lines = linesOf(stream);
   }
 
@@ -55,6 +50,16 @@ export class Qmp implements AsyncDisposable {
   /** QEMU's run state: `running`, `paused`, `io-error`, `guest-panicked` ... */
   async status(): Promise<string> {
     return v.parse(Status, await this.execute("query-status")).status;
+  }
+
+  /** Resolves when QEMU has closed the connection, which it does as it ends. What it says until then is passed over. */
+  async untilEnded(): Promise<void> {
+    try {
+      while ((await this.#lines.next()).done !== true);
+    } catch (error) {
+      const wasReset = error instanceof Error && "code" in error && error.code === "ECONNRESET";
+      if (!wasReset) throw error;
+    }
   }
 
   async #next(): Promise<Message> {

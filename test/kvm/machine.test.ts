@@ -34,7 +34,7 @@ test.skipIf(!wanted)(
       vm.name,
       async (qmp) => {
         await qmp.execute("system_powerdown");
-        await qmp.ended;
+        await qmp.untilEnded();
       },
       { signal: never, limitMs: LIMIT_MS },
     );

@@ -1,23 +1,22 @@
 // `make measure-kvm`: pods in real machines, measured: boot and ready times, memory, what the tunnel costs, and a burst.
-//   --pods=N   pods of the burst; default 10
+//   --pods=N    pods of the burst; default 10
+//   --alone=N   pods one after another; default 3
+import { execFileSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
-import { connect } from "node:net";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { isInside, isRoot, prepareNamespaces, rerunInNamespaces } from "../node/namespaces.ts";
 import { type PodNetwork, TestNode } from "../node/test-node.ts";
-import { CONTAINER_IMAGE } from "../podvm-image/guest-files.ts";
 import { PlayedPod } from "../shim/played-pod.ts";
 import { providePodVmImage, provideQemu } from "./prepare.ts";
 import { kvmProcesses } from "./residue.ts";
 
-const ALONE = 3;
-const CONNECTS = 100;
-const POD_PORT = 8080;
-const FORWARDER_PORT = 15150;
+const PINGS = 100;
 
-const { values: options } = parseArgs({ options: { pods: { type: "string", default: "10" } } });
+const { values: options } = parseArgs({
+  options: { pods: { type: "string", default: "10" }, alone: { type: "string", default: "3" } },
+});
 if (!isInside) {
   const reason = provideQemu();
   if (reason !== undefined || !isRoot) {
@@ -32,6 +31,11 @@ const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 const say = (what: string, value: string): void => console.log(`${what.padEnd(58)}${value}`);
+
+const loads = (): string =>
+  loadavg()
+    .map((load) => load.toFixed(1))
+    .join(" ");
 
 interface Started {
   readonly pod: PlayedPod;
@@ -77,45 +81,10 @@ function memoryOfVms(node: TestNode): readonly number[] {
     });
 }
 
-/** Milliseconds until a connection stands: a packet there and one back. */
-function connectMs(host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const begun = performance.now();
-    const socket = connect({ host, port });
-    socket.once("connect", () => {
-      resolve(performance.now() - begun);
-      socket.destroy();
-    });
-    socket.once("error", reject);
-  });
-}
-
-async function connectMedian(host: string, port: number): Promise<number> {
-  const found: number[] = [];
-  for (let n = 0; n < CONNECTS; n++) found.push(await connectMs(host, port));
-  return median(found);
-}
-
-/** The way to the VM itself, and the way to the pod in it: through the tunnel, and a redirect at its end on the node. */
-async function tunnelCost({ pod, network }: Started, vmAddress: string): Promise<void> {
-  await pod.startContainer({
-    image: CONTAINER_IMAGE,
-    args: ["nc", "-ll", "-p", `${POD_PORT}`, "-e", "true"],
-  });
-  for (;;) {
-    try {
-      await connectMs(network.ip, POD_PORT);
-      break;
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ECONNREFUSED")) throw error;
-    }
-  }
-  const [direct, through] = [
-    await connectMedian(vmAddress, FORWARDER_PORT),
-    await connectMedian(network.ip, POD_PORT),
-  ];
-  say(`TCP connect to the VM, median of ${CONNECTS}`, `${direct.toFixed(2)} ms`);
-  say(`TCP connect to the pod, through the tunnel`, `${through.toFixed(2)} ms`);
+/** Median round trip of echo requests, answered by the kernel on the other side; milliseconds. */
+function roundTrip(host: string): number {
+  const text = execFileSync("busybox", ["ping", "-c", `${PINGS}`, "-i", "0.05", host], { encoding: "utf8" });
+  return median([...text.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms)));
 }
 
 async function measure(pods: number): Promise<void> {
@@ -129,30 +98,36 @@ async function measure(pods: number): Promise<void> {
   node.makeUplink();
   await node.startShimProxy();
   const control = node.startControlPlane();
-  say(
-    "load before",
-    loadavg()
-      .map((load) => load.toFixed(1))
-      .join(" "),
-  );
+  say("load before", loads());
+  const times = Number(options.alone);
   const alone: Started[] = [];
   const stops: number[] = [];
-  for (let n = 0; n < ALONE; n++) {
+  for (let n = 0; n < times; n++) {
     const started = await startPod(node, `alone-${n}`);
     alone.push(started);
-    if (n === ALONE - 1) {
-      await tunnelCost(started, addressOf(node, started.name));
+    if (n === times - 1) {
+      say(
+        `round trip to the VM, median of ${PINGS}`,
+        `${roundTrip(addressOf(node, started.name)).toFixed(2)} ms`,
+      );
+      say("round trip to the pod, through the tunnel", `${roundTrip(started.network.ip).toFixed(2)} ms`);
       say("memory of a QEMU whose VM has 2048 MiB (PSS)", `${memoryOfVms(node)[0]?.toFixed(0)} MiB`);
     }
     stops.push(await stopPod(node, started));
   }
   say(
-    `CreateVM to StartVM's answer, one at a time, median of ${ALONE}`,
+    `CreateVM to StartVM's answer, one at a time, median of ${times}`,
     seconds(median(alone.map((s) => s.startedMs))),
   );
   say("CreateVM to sandbox and pause container", seconds(median(alone.map((s) => s.readyMs))));
   say("stop, median", seconds(median(stops)));
 
+  if (pods > 0) await measureBurst(node, pods);
+  say("load after", loads());
+  await control.kill("SIGTERM");
+}
+
+async function measureBurst(node: TestNode, pods: number): Promise<void> {
   const begun = performance.now();
   const burst = await Promise.all(Array.from({ length: pods }, (_, n) => startPod(node, `burst-${n}`)));
   say(`${pods} at once, all ready`, seconds(performance.now() - begun));
@@ -166,13 +141,6 @@ async function measure(pods: number): Promise<void> {
   const ending = performance.now();
   await Promise.all(burst.map((started) => stopPod(node, started)));
   say(`${pods} stopped at once`, seconds(performance.now() - ending));
-  say(
-    "load after",
-    loadavg()
-      .map((load) => load.toFixed(1))
-      .join(" "),
-  );
-  await control.kill("SIGTERM");
 }
 
 prepareNamespaces();
