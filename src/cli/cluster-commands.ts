@@ -3,7 +3,7 @@ import { type OptionSpec, PROVIDERS } from "../../providers/index.ts";
 import { invalidConfig } from "../errors/index.ts";
 import type { Command } from "./command.ts";
 import { adaptorOptionGroups, flatten, refuseIfAny, type Surroundings } from "./config.ts";
-import { CONTROLLER_OPTIONS, readControllerConfig } from "./controller-options.ts";
+import { CONTROLLER_OPTIONS } from "./controller-options.ts";
 import type { CommandSummary } from "./help.ts";
 import { KUBERNETES } from "./kubernetes-options.ts";
 import { absolutePath, notNegativeDuration, oneOf } from "./option-checks.ts";
@@ -84,6 +84,8 @@ const COMMANDS: Readonly<Record<string, ClusterCommand>> = {
     async run(module, groups, surroundings) {
       const options = readOptions(flatten(groups), surroundings);
       refuseIfAny(options.problems);
+      // With it comes a client of the API server, which other commands do without.
+      const { readControllerConfig } = await import("./controller-config.ts");
       const config = readControllerConfig(options, surroundings.env);
       const { runController } = await import("./controller-command.ts");
       const about = { programVersion: await programVersion(), stop: stopSignal() };

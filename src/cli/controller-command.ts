@@ -6,7 +6,7 @@ import { ClusterClient, NAMESPACES } from "../kubernetes/client/index.ts";
 import { Controller, serveHealth } from "../kubernetes/controller/index.ts";
 import { ControllerMetrics } from "../observe/index.ts";
 import { createLog, type Log, systemClock, systemExec } from "../platform/index.ts";
-import type { ControllerConfig } from "./controller-options.ts";
+import type { ControllerConfig } from "./controller-config.ts";
 
 /** Between tries to ask for the cluster's identity at the start. */
 const RETRY_MS = 5000;
