@@ -100,6 +100,22 @@ test.each([
   expect(leftOut.length === 0).toBe(expected);
 });
 
+test.each([
+  ["a*b*c", "aXbYc", true],
+  ["a*b*c", "acb", false],
+  ["ab*ba", "aba", false],
+  ["**", "anything", true],
+  ["*b*b", "ab", false],
+])("stars stand for any text: %s and %s: %s", (pattern, label, expected) => {
+  const { leftOut } = mergeAuths([big(`${pattern}.io`)], [`${label}.io/app`], 100);
+  expect(leftOut.length === 0).toBe(expected);
+});
+
+test("a registry's name of many stars costs nothing: a tenant writes it, and all pods of the node would wait", () => {
+  const auths = [big(`${"*a".repeat(40)}*b.io`)];
+  expect(mergeAuths(auths, [`${"a".repeat(200)}.io/app`], 100).leftOut).toHaveLength(1);
+});
+
 test("garbage is a problem, never a crash", () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.boolean(), (document, isOld) => {
