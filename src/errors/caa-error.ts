@@ -71,9 +71,12 @@ export const KINDS: Readonly<Record<ErrorKind, Code>> = {
 
 export interface ErrorDetails {
   readonly cause?: unknown;
-  /** For `throttled`: how long the other side asked us to wait, milliseconds. */
+  /** For `throttled`: how long the other side asked us to wait, milliseconds; an hour at most counts. */
   readonly retryAfterMs?: number;
 }
+
+/** Whoever asks for a longer pause is asked again after this: a clock that is set wrong, or a proxy's text, must not end the asking. */
+const MAX_RETRY_AFTER_MS = 60 * 60_000;
 
 /** The one error class of the product. Its message says what failed, on which object, and what to do next. */
 export class CaaError extends Error {
@@ -86,7 +89,8 @@ export class CaaError extends Error {
     this.name = "CaaError";
     this.kind = kind;
     this.code = KINDS[kind];
-    this.retryAfterMs = details.retryAfterMs;
+    const { retryAfterMs } = details;
+    this.retryAfterMs = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS);
   }
 }
 
