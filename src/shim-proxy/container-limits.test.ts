@@ -50,6 +50,12 @@ describe("a container whose limits the webhook took off", () => {
     expect(resources?.Memory?.Limit).toBe(67_108_864n);
   });
 
+  test("that are beyond what a call can hold gets the most, and the call goes on", () => {
+    const text = JSON.stringify({ c0: { cpuMillis: Number.MAX_SAFE_INTEGER } });
+    const own = { Linux: { Resources: { CPU: { Period: 2n ** 63n } } } };
+    expect(create({ ...CONTAINERD, [KEY]: text }, own).resources?.CPU?.Quota).toBe(2n ** 63n - 1n);
+  });
+
   test("gets each in the period that it was given, and no less than the kernel takes", () => {
     const own = { Linux: { Resources: { CPU: { Period: 50_000n, Shares: 2n } } } };
     expect(create({ ...CONTAINERD, [KEY]: LIMITS }, own).resources?.CPU).toMatchObject({

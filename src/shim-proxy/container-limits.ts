@@ -10,6 +10,8 @@ const CONTAINER_TYPE_KEYS = ["io.kubernetes.cri.container-type", "io.kubernetes.
 const MAX_TEXT_CHARS = 64 * 1024;
 /** The kernel's smallest quota, and the period that the kubelet uses (pkg/kubelet/cm/helpers_linux.go), microseconds. */
 const MIN_QUOTA_US = 1000n;
+/** An int64 on the wire: what is over it cannot be encoded. */
+const MAX_QUOTA_US = 2n ** 63n - 1n;
 const DEFAULT_PERIOD_US = 100_000n;
 
 export interface RestoredLimits {
@@ -51,7 +53,8 @@ function limitCpu(resources: LinuxResources, millis: bigint): void {
   resources.CPU ??= LinuxCPU.create();
   if (resources.CPU.Period === 0n) resources.CPU.Period = DEFAULT_PERIOD_US;
   const quota = (millis * resources.CPU.Period) / 1000n;
-  resources.CPU.Quota = quota < MIN_QUOTA_US ? MIN_QUOTA_US : quota;
+  if (quota < MIN_QUOTA_US) resources.CPU.Quota = MIN_QUOTA_US;
+  else resources.CPU.Quota = quota > MAX_QUOTA_US ? MAX_QUOTA_US : quota;
 }
 
 function limitMemory(resources: LinuxResources, bytes: bigint): void {

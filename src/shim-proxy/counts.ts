@@ -58,11 +58,17 @@ export class Counts {
   }
 
   #watch(vm: VmStream): void {
-    this.#open.add(vm);
-    vm.stream.once("close", () => {
+    const closed = (): void => {
       this.#open.delete(vm);
       this.#bytesTo += vm.bytesWritten();
       this.#bytesFrom += vm.bytesRead();
-    });
+    };
+    // Its VM may have hung up in this very moment: a close that has happened is not told again.
+    if (vm.stream.closed) {
+      closed();
+      return;
+    }
+    this.#open.add(vm);
+    vm.stream.once("close", closed);
   }
 }
