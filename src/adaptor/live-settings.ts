@@ -11,6 +11,7 @@ import { EffectiveConfig } from "./effective-config.ts";
 import { LiveProvider } from "./live-provider.ts";
 import { checkPool } from "./pool-check.ts";
 import { sandboxConfigOf } from "./sandbox-config.ts";
+import { vmRevisionOf } from "./vm-revision.ts";
 
 export interface LiveSettingsDeps {
   readonly clock: Clock;
@@ -71,7 +72,7 @@ export class LiveSettings {
     module: ProviderModule,
     deps: LiveSettingsDeps,
   ): Promise<LiveSettings> {
-    const base = new LiveValue(sandboxConfigOf(config));
+    const base = new LiveValue(sandboxConfigOf(config, vmRevisionOf(config, module)));
     const sandboxConfig = new EffectiveConfig(base);
     const provider = await makeProvider(config, module, { ...deps, owner: sandboxConfig.owner });
     checkPool(config, provider);
@@ -103,22 +104,23 @@ export class LiveSettings {
   /** Why not, if nothing can be made of it. */
   async #make(reading: ConfigReading): Promise<Parts | string> {
     const { config, ofProvider } = reading;
+    let provider: Provider | undefined;
     try {
-      const sandboxConfig = sandboxConfigOf(config);
+      const sandboxConfig = sandboxConfigOf(config, vmRevisionOf(config, this.#module));
       const deps = { ...this.#deps, owner: this.sandboxConfig.owner };
-      const provider = ofProvider.length === 0 ? undefined : await makeProvider(config, this.#module, deps);
+      provider = ofProvider.length === 0 ? undefined : await makeProvider(config, this.#module, deps);
       checkPool(config, provider ?? this.provider);
       return { sandboxConfig, provider };
     } catch (error) {
+      await provider?.close();
       return describeError(error);
     }
   }
 
   #putInForce({ changed, config }: ConfigReading, { sandboxConfig, provider }: Parts): void {
     if (changed.length === 0) return;
-    const { vmRevision } = this.#base.current();
     if (provider !== undefined) this.#provider.replace(provider);
-    this.#base.set({ ...sandboxConfig, vmRevision: vmRevision + (provider === undefined ? 0 : 1) });
+    this.#base.set(sandboxConfig);
     if (changed.includes("PEERPODS_LOG_LEVEL")) this.#deps.logLevel.set(config.logLevel);
   }
 

@@ -5,7 +5,7 @@ import { parseInitdata } from "../user-data/index.ts";
 import type { AdaptorConfig } from "./config.ts";
 
 /** What the lifecycle is told. Throws `invalid-config` for an INITDATA that is none. */
-export function sandboxConfigOf(config: AdaptorConfig): SandboxConfig {
+export function sandboxConfigOf(config: AdaptorConfig, vmRevision: string): SandboxConfig {
   const { limits, node, podVm, tls } = config;
   return {
     podsDir: config.paths.podsDir,
@@ -27,7 +27,7 @@ export function sandboxConfigOf(config: AdaptorConfig): SandboxConfig {
     orphanGraceMs: limits.orphanGraceMs,
     vmCheckIntervalMs: limits.vmCheckIntervalMs,
     pool: podVm.pool,
-    vmRevision: 0,
+    vmRevision,
   };
 }
 

@@ -29,6 +29,7 @@ const vmRequest = (name: string): VmRequest => ({
 /** A cloud whose VMs are made from an image; each set of options is a provider of its own. */
 class Clouds {
   readonly made: { readonly image: string; readonly provider: FakeProvider }[] = [];
+  onClose: (image: string) => void = () => undefined;
   readonly module: ProviderModule = {
     name: "fake",
     options: [
@@ -39,6 +40,7 @@ class Clouds {
       const image = options.string("image");
       if (image === "broken") throw invalidConfig("FAKE_IMAGE=broken: there is no such image");
       const provider = new FakeProvider();
+      provider.close = async () => this.onClose(image);
       this.made.push({ image, provider });
       return provider;
     },
@@ -186,8 +188,17 @@ test("a ConfigMap that is deleted or may not be read leaves the values in force,
   expect(settings.sandboxConfig.current().limit).toBe(5);
 });
 
+test("a provider that is made for settings that are then refused is closed", async () => {
+  const closed: string[] = [];
+  clouds.onClose = (image) => void closed.push(image);
+  configMap({ POD_VM_POOL: "1", FAKE_IMAGE: "second" });
+  await log.until(COUNTS);
+  expect(clouds.made.map(({ image }) => image)).toEqual(["first", "second", "second"]);
+  expect(closed).toEqual(["second", "first"]);
+});
+
 test("a change of what VMs are made from outdates those that wait in the pool", async () => {
-  const revision = (): number => settings.sandboxConfig.current().vmRevision;
+  const revision = (): string => settings.sandboxConfig.current().vmRevision;
   const before = revision();
   configMap({ PEERPODS_LIMIT_PER_NODE: "4" });
   await log.until(COUNTS);

@@ -72,7 +72,7 @@ export class Journal {
   }
 
   /** Remembers a fact of the node: the boot id, the shim-proxy's instance id, the identity of its cluster. */
-  setMeta(key: "boot_id" | "proxy_instance" | "cluster_id", value: string): void {
+  setMeta(key: "boot_id" | "proxy_instance" | "cluster_id" | "pool_revision", value: string): void {
     this.#store.write(`set-${key.replace("_", "-")}`, () => this.#setMeta(key, value));
   }
 

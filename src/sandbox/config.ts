@@ -40,6 +40,6 @@ export interface SandboxConfig {
   readonly vmCheckIntervalMs: number;
   /** VMs that are started ahead of their pods; needs a provider that delivers user data late. */
   readonly pool: readonly PoolEntry[];
-  /** Another number: what the provider makes VMs from has changed, and those that wait in the pool are outdated. */
-  readonly vmRevision: number;
+  /** What the provider makes VMs from, in a few characters: those that wait in the pool from something else are outdated. */
+  readonly vmRevision: string;
 }

@@ -13,7 +13,6 @@ import {
   type PodNetworkSpec,
   podVmName,
 } from "../user-data/index.ts";
-import { poolKind } from "./pool-kinds.ts";
 import type { SandboxDeps } from "./ports.ts";
 import { agentSocketPath, type PodRequest } from "./request.ts";
 import type { Broadcast } from "./shared-task.ts";
@@ -31,7 +30,7 @@ interface Credentials {
 /** Where a CreateVM gets its slot. */
 export interface Slots {
   readonly changes: Broadcast;
-  readonly pool: Pick<WarmPool, "podWaits">;
+  readonly pool: Pick<WarmPool, "podWaits" | "kindFor">;
   /** A VM of the pool makes room: it is journaled as deleting, and is to be deleted. */
   readonly onYield: (vm: { readonly name: string; readonly vmId: string | undefined }) => void;
 }
@@ -84,7 +83,7 @@ async function reserveSlot(
       vmName: podVmName(request.podName, request.sandboxId),
       vxlanMinId,
       limit,
-      poolKind: config.current().pool.length === 0 ? undefined : poolKind(request),
+      poolKind: slots.pool.kindFor(request),
       mayYield,
     });
     if (outcome.outcome === "name-taken") {

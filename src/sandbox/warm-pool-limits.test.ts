@@ -104,3 +104,23 @@ test("a VM that an earlier release has found ownerless and deletes is not in the
   await settle();
   expect(node.journal.pool.vms().map(({ name }) => name)).not.toContain(vm?.name);
 });
+
+test("after a restart with other settings no pod gets a VM that was made from the old ones", async () => {
+  using node = new FakeSandboxes({ pool: [{ kind: "default", count: 1 }] });
+  {
+    await using _ = keepPool(node);
+    await settle();
+  }
+  const [old] = node.journal.pool.vms();
+  node.live.set({ ...node.config, vmRevision: "second" });
+  await node.restart();
+  await node.manager.create(node.request("s1"), never);
+  expect(node.journal.vmOf("s1")).toBeUndefined();
+  await using _ = keepPool(node);
+  await settle();
+  expect(node.journal.pool.vms()).toMatchObject([{ phase: "waiting" }]);
+  expect(node.cloud.vms.has(old?.name ?? "")).toBe(false);
+  await node.restart();
+  await node.manager.create(node.request("s2"), never);
+  expect(node.journal.vmOf("s2")).toMatchObject({ phase: "running" });
+});

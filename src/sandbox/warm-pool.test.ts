@@ -173,7 +173,7 @@ describe("the warm pool", () => {
     await using _ = keepPool(node);
     await settle();
     const before = waiting(node);
-    node.live.set({ ...node.config, vmRevision: 1 });
+    node.live.set({ ...node.config, vmRevision: "second" });
     await settle();
     expect(waiting(node)).toHaveLength(2);
     expect(waiting(node).filter((name) => before.includes(name))).toEqual([]);

@@ -3,8 +3,9 @@ import { OwnerTag } from "../../providers/contract.ts";
 import { describeError, unavailable } from "../errors/index.ts";
 import { Secret } from "../platform/index.ts";
 import { POOL_USER_DATA } from "../user-data/index.ts";
-import { type PoolEntry, sizeOfKind } from "./pool-kinds.ts";
+import { type PoolEntry, poolKind, sizeOfKind } from "./pool-kinds.ts";
 import type { SandboxDeps } from "./ports.ts";
+import type { PodRequest } from "./request.ts";
 import { type Broadcast, SharedTask } from "./shared-task.ts";
 import type { VmDeleter } from "./vm-deleter.ts";
 
@@ -37,8 +38,8 @@ export class WarmPool {
   readonly #shutdown: AbortSignal;
   readonly #making = new Map<string, SharedTask<void>>();
   readonly #setbacks = new Map<string, Setback>();
-  /** What the VMs that wait were made from. */
-  #vmRevision: number;
+  /** What the VMs that wait were made from; undefined: not known. */
+  #vmRevision: string | undefined;
   #podsWaiting = 0;
   #restsUntilMs = 0;
 
@@ -47,7 +48,7 @@ export class WarmPool {
     this.#deleter = deleter;
     this.#changes = changes;
     this.#shutdown = shutdown;
-    this.#vmRevision = deps.config.current().vmRevision;
+    this.#vmRevision = deps.journal.meta("pool_revision");
   }
 
   /** Fills, checks and trims the pool until aborted. */
@@ -78,6 +79,12 @@ export class WarmPool {
         wake();
       }
     }
+  }
+
+  /** The kind of VM that a pod may take; undefined: none, also while those that wait were made from other settings. */
+  kindFor(request: Pick<PodRequest, "size" | "image">): string | undefined {
+    const { pool } = this.#deps.config.current();
+    return pool.length === 0 || this.#isOutdated ? undefined : poolKind(request);
   }
 
   /** While a CreateVM waits for a slot, the pool takes none. */
@@ -248,8 +255,13 @@ export class WarmPool {
   /** What is more than wanted goes, those that do not wait yet first. */
   #trim(): void {
     const { config, journal } = this.#deps;
-    if (this.#isOutdated) for (const vm of journal.pool.vms()) this.#discard(vm.name);
-    this.#vmRevision = config.current().vmRevision;
+    if (this.#isOutdated) {
+      const { vmRevision } = config.current();
+      for (const vm of journal.pool.vms()) this.#discard(vm.name);
+      // Only now: killed before this line, the next control plane comes to the same conclusion.
+      journal.setMeta("pool_revision", vmRevision);
+      this.#vmRevision = vmRevision;
+    }
     const wanted = new Map(config.current().pool.map(({ kind, count }: PoolEntry) => [kind, count]));
     const kept = new Map<string, number>();
     const waitingFirst = journal.pool

@@ -37,7 +37,7 @@ const CONFIG: SandboxConfig = {
   orphanGraceMs: 60_000,
   vmCheckIntervalMs: 30_000,
   pool: [],
-  vmRevision: 0,
+  vmRevision: "first",
 };
 
 /** A node with everything in memory but the journal, which is real; its control plane can end and begin again. */
