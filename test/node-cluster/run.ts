@@ -29,7 +29,11 @@ const skipped = (cases: readonly NodeCase[], reason: string): readonly Outcome[]
 async function run(argv: readonly [string, ...string[]]): Promise<number> {
   const [file, ...args] = argv;
   const child = spawn(file, args, { cwd: PROJECT, stdio: ["ignore", "inherit", "inherit"] });
+  // Ctrl-C: the node goes, and then what it leaves behind.
+  const interrupted = (): void => void child.kill("SIGKILL");
+  process.on("SIGINT", interrupted).on("SIGTERM", interrupted);
   const [code] = await once(child, "close");
+  process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
   return typeof code === "number" ? code : 128;
 }
 
