@@ -21,7 +21,7 @@ async function allOutcomes(): Promise<readonly Outcome[]> {
       LONG_TESTS.flatMap((glob) => ["--exclude", glob]),
     );
   // Now, not in vitest, whose limit of time does not reckon with a cold cache. Where they cannot be built, tests are skipped.
-  await buildPrograms(CONTROL_PLANE);
+  await buildPrograms([...CONTROL_PLANE, "helm"]);
   const checks = [await generatedCodeIsCurrent(), await typesCheck()];
   return [...checks, ...(await runVitest(".", []))];
 }
