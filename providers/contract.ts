@@ -88,6 +88,9 @@ export const OwnerTag = {
   Pod: "peerpods-pod",
 } as const;
 
+/** OwnerTag.Sandbox of a VM that was made ahead of its pod, with no namespace and no pod; a pod that takes it changes no tag. */
+export const POOL_SANDBOX = "pool";
+
 /** What the pod asks for; 0 and "" mean not asked for. */
 export interface VmSize {
   readonly machineType: string;

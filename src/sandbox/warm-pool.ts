@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { OwnerTag } from "../../providers/contract.ts";
+import { OwnerTag, POOL_SANDBOX } from "../../providers/contract.ts";
 import { describeError, unavailable } from "../errors/index.ts";
 import { Secret } from "../platform/index.ts";
 import { POOL_USER_DATA } from "../user-data/index.ts";
@@ -9,8 +9,6 @@ import type { PodRequest } from "./request.ts";
 import { type Broadcast, SharedTask } from "./shared-task.ts";
 import type { VmDeleter } from "./vm-deleter.ts";
 
-/** The sandbox tag of a VM that has none yet. */
-const POOL_TAG = "pool";
 /** How often the cloud is asked whether waiting VMs are still there. */
 const CHECK_INTERVAL_MS = 60_000;
 /** Pause after a VM of a kind could not be made, doubled with every further one. */
@@ -163,7 +161,7 @@ export class WarmPool {
       tags: {
         [OwnerTag.Cluster]: config.current().owner.clusterId,
         [OwnerTag.Node]: config.current().owner.nodeName,
-        [OwnerTag.Sandbox]: POOL_TAG,
+        [OwnerTag.Sandbox]: POOL_SANDBOX,
         [OwnerTag.Namespace]: "",
         [OwnerTag.Pod]: "",
       },

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { unavailable } from "../../errors/index.ts";
 import { labelValue, PEER_POD_FINALIZER } from "../client/index.ts";
+import { VM_NAME_ANNOTATION } from "./names.ts";
 import { NodeProof } from "./node-proof.ts";
 import { Releases } from "./releases.ts";
 import { CLUSTER, TestBench } from "./test-cluster.ts";
@@ -240,4 +241,37 @@ test("no more than four VMs are deleted at once, and each only once", async () =
   expect(vms()).toEqual([]);
   expect(bench.provider.calls.filter((call) => call.startsWith("delete"))).toHaveLength(6);
   expect(bench.options.clusterId).toBe(CLUSTER);
+});
+
+describe("a PeerPod whose VM waited in a warm pool, so that no tag says whose it is", () => {
+  const name = "podvm-pool-1";
+  const pooled = () =>
+    bench.vm("gone", {
+      ...{ name, sandbox: "pool" },
+      tags: { "peerpods-namespace": "", "peerpods-pod": "" },
+    });
+  const more = { annotations: { [VM_NAME_ANNOTATION]: name } };
+
+  test("loses its VM and the finalizer like any other: its namespace must not stay for ever", async () => {
+    const vm = pooled();
+    bench.peerPod("pp", { node: "gone", sandbox: "s1", instanceId: vm.id, ownerUid: "u1", more });
+    bench.cluster.delete("peerpods", "pp", "apps");
+    await round();
+    expect([vms(), finalizers("pp")]).toEqual([[], ["someone/else"]]);
+  });
+
+  test.each([
+    ["that is no adaptor's", { instanceId: `id-${name}` }],
+    [
+      "that is younger than the pod's own",
+      { node: "gone", sandbox: "s2", instanceId: `id-${name}`, created: "2026-01-01T00:00:01Z", more },
+    ],
+  ])("is not deleted by one %s", async (_whose, forged) => {
+    const vm = pooled();
+    bench.peerPod("pp", { node: "gone", sandbox: "s1", instanceId: vm.id, ownerUid: "u1", more });
+    bench.peerPod("forged", { ...forged, ownerUid: "u2" });
+    bench.cluster.delete("peerpods", "forged", "apps");
+    await round();
+    expect([vms(), outcomes()]).toEqual([[name], ["refused"]]);
+  });
 });

@@ -123,7 +123,7 @@ export class Releases {
     const { log } = this.#deps;
     const answer = await this.#ask(facts);
     if (!answer.release) return this.#say(facts, answer.kind, `a PeerPod is let alone: ${answer.why}`);
-    const done = await deletePeerPodVm(this.#deps, facts);
+    const done = await deletePeerPodVm(this.#deps, facts, this.#watched.peerPods());
     if (done.outcome === "refused" || done.outcome === "dry-run") {
       this.#postpone(facts, MAX_PAUSE_MS, 0);
       return this.#say(facts, done.outcome, `a PeerPod keeps its finalizer: ${done.why}`);

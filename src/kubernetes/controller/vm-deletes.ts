@@ -1,4 +1,4 @@
-import { OwnerTag, type Vm, type VmRef } from "../../../providers/contract.ts";
+import { OwnerTag, POOL_SANDBOX, type Vm, type VmRef } from "../../../providers/contract.ts";
 import { describeError, isCaaError } from "../../errors/index.ts";
 import { labelValue } from "../client/index.ts";
 import type { TermDeps } from "./deps.ts";
@@ -45,9 +45,13 @@ export async function deleteOrphan(deps: TermDeps, vm: Vm, reason: VmDeleteReaso
 
 /**
  * Deletes the VM that a PeerPod names, if it is this cluster's: whoever may write PeerPods in a namespace must not be able to delete
- * other VMs of the account. Throws what the cloud says when it fails.
+ * other VMs of the account. `all` is every PeerPod. Throws what the cloud says when it fails.
  */
-export async function deletePeerPodVm(deps: TermDeps, facts: PeerPodFacts): Promise<PeerPodVmOutcome> {
+export async function deletePeerPodVm(
+  deps: TermDeps,
+  facts: PeerPodFacts,
+  all: readonly PeerPodFacts[],
+): Promise<PeerPodVmOutcome> {
   const { provider, options, term } = deps;
   const reason = "peer-pod";
   if (facts.provider !== "" && normalName(facts.provider) !== normalName(provider.name)) {
@@ -59,7 +63,7 @@ export async function deletePeerPodVm(deps: TermDeps, facts: PeerPodFacts): Prom
     deps.observe({ kind: "vm-delete", reason, outcome: "gone", vmName: facts.instanceId, durationMs: 0 });
     return { outcome: "gone" };
   }
-  const why = whyNotOurs(vm, facts, options.clusterId);
+  const why = whyNotOurs(vm, facts, { clusterId: options.clusterId, all });
   if (why !== undefined) return refused(deps, vm.name, why);
   term.assertHeld();
   if (options.isDryRun) {
@@ -98,7 +102,11 @@ export function isSandboxOf(vm: Vm, facts: PeerPodFacts): boolean {
 }
 
 /** undefined: it is what the PeerPod says, as far as its tags tell. */
-function whyNotOurs(vm: Vm, facts: PeerPodFacts, clusterId: string): string | undefined {
+function whyNotOurs(
+  vm: Vm,
+  facts: PeerPodFacts,
+  { clusterId, all }: { readonly clusterId: string; readonly all: readonly PeerPodFacts[] },
+): string | undefined {
   const cluster = vm.tags[OwnerTag.Cluster] ?? "";
   if (cluster === "") {
     return GO_VM_NAME.test(vm.name)
@@ -106,6 +114,7 @@ function whyNotOurs(vm: Vm, facts: PeerPodFacts, clusterId: string): string | un
       : `VM ${vm.name} has no tag of this cluster, and a name that no adaptor gives; delete it by hand if it is a pod's`;
   }
   if (cluster !== clusterId) return `VM ${vm.name} is cluster ${cluster}'s, this is ${clusterId}`;
+  if (vm.tags[OwnerTag.Sandbox] === POOL_SANDBOX) return whyNotFromPool(vm, facts, all);
   const namespace = vm.tags[OwnerTag.Namespace] ?? "";
   if (namespace !== "" && namespace !== facts.namespace) {
     return `VM ${vm.name} is of a pod in namespace ${namespace}, the PeerPod is in ${facts.namespace}`;
@@ -114,6 +123,25 @@ function whyNotOurs(vm: Vm, facts: PeerPodFacts, clusterId: string): string | un
     return `VM ${vm.name} is of another sandbox than the PeerPod`;
   }
   return undefined;
+}
+
+/**
+ * Its tags do not say whose it became. The adaptor made the PeerPod when the pod took it, before anybody else could know of that, so
+ * what names the VM later is not its pod's.
+ */
+function whyNotFromPool(vm: Vm, facts: PeerPodFacts, all: readonly PeerPodFacts[]): string | undefined {
+  if (facts.nodeName !== vm.tags[OwnerTag.Node] || facts.vmName !== vm.name || facts.sandboxId === "") {
+    return `VM ${vm.name} was made ahead of its pod, and the PeerPod does not name node, VM and sandbox as its adaptor does`;
+  }
+  const first = all.find(
+    ({ uid, instanceId, createdSeconds }) =>
+      uid !== facts.uid &&
+      instanceId === vm.id &&
+      (createdSeconds ?? 0) < (facts.createdSeconds ?? Number.POSITIVE_INFINITY),
+  );
+  return first === undefined
+    ? undefined
+    : `VM ${vm.name} is that of PeerPod ${first.namespace}/${first.name}, which is older`;
 }
 
 /** The Go chart and the Go program spell one provider in two ways. */
