@@ -159,6 +159,8 @@ export class PoolJournal {
 
   /** Drops those that an earlier release, which knows no pool, has journaled as VMs that are to be deleted. */
   dropDeleted(): void {
+    const one = this.#store.get("SELECT 1 FROM pool WHERE name IN (SELECT name FROM vms) LIMIT 1");
+    if (one === undefined) return;
     this.#store.write("pool-drop-deleted", () =>
       this.#store.run("DELETE FROM pool WHERE name IN (SELECT name FROM vms)"),
     );

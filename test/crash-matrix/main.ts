@@ -16,7 +16,10 @@ import { CRASHES, play, recordPoints, removePods, type Scenario } from "./scenar
 /** Journal operations that no pod's life comes by, and the test that covers each. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "orphan-found": "src/sandbox/reaper.test.ts",
+  "pool-drop-deleted": "src/sandbox/warm-pool-limits.test.ts",
   "replace-pooled-vm": "src/sandbox/warm-pool.test.ts",
+  "set-pool-revision":
+    "src/sandbox/warm-pool-limits.test.ts, once per journal and change of the provider's settings",
   "set-boot-id": "once per boot, at the first start",
   "set-proxy-instance": "once per shim-proxy, at the first attach",
 };

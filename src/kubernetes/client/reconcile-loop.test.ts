@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
 import { FakeClock } from "../../../test/fakes/fake-clock.ts";
 import { throttled, unauthorised, unavailable } from "../../errors/index.ts";
@@ -99,4 +100,15 @@ test("missing rights are asked for slowly, and a server's own pause is kept", as
   expect(runs).toBe(2);
   await it.clock.advance(1);
   expect(runs).toBe(3);
+});
+
+test("leaves nothing on the signal, however often it runs", async () => {
+  const clock = new FakeClock();
+  const stop = new AbortController();
+  const loop = new ReconcileLoop({ clock, log: silentLog }, "it", () => Promise.resolve(1000));
+  const ended = loop.run(stop.signal);
+  await clock.advance(10_000);
+  expect(getEventListeners(stop.signal, "abort").length).toBeLessThanOrEqual(2);
+  stop.abort();
+  await ended;
 });

@@ -87,8 +87,11 @@ export class ReconcileLoop {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
     const cancel = ms === undefined ? undefined : this.#deps.clock.schedule(ms, resolve);
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const onAbort = (): void => resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
     if (!signal.aborted) await promise;
+    // The signal lives as long as the process, and a loop may turn every few seconds.
+    signal.removeEventListener("abort", onAbort);
     cancel?.();
   }
 }

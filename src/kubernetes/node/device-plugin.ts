@@ -127,12 +127,14 @@ export class DevicePlugin {
       options: { preStartRequired: false, getPreferredAllocationAvailable: false },
     };
     const deadline = this.#deps.clock.wallMs() + REGISTER_TIMEOUT_MS;
+    let onAbort: (() => void) | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
         const call = client.register(request, new Metadata(), { deadline }, (error) =>
           error === null ? resolve() : reject(error),
         );
-        signal.addEventListener("abort", () => call.cancel(), { once: true });
+        onAbort = () => call.cancel();
+        signal.addEventListener("abort", onAbort, { once: true });
       });
     } catch (cause) {
       signal.throwIfAborted();
@@ -140,6 +142,7 @@ export class DevicePlugin {
         cause,
       });
     } finally {
+      if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
       client.close();
     }
   }
