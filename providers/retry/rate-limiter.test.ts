@@ -31,7 +31,7 @@ test("a quiet time fills the bucket again, but no further than the burst", async
 
 /** The times between calls, rounded: the rate recovers all the while. */
 const gaps = (at: readonly number[]): number[] =>
-  at.slice(1).map((ms, n) => Math.round((ms - (at[n] ?? 0)) / 10) * 10);
+  at.slice(1).map((ms, n) => Math.round((ms - (at[n] ?? 0)) / 50) * 50);
 
 test("when the cloud asks for a pause everyone waits, and then they go one by one at half the rate", async () => {
   const clock = new VirtualClock();

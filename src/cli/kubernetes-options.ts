@@ -52,7 +52,7 @@ export const KUBERNETES: OptionGroup = {
       env: "RUNTIMECLASS_NAME",
       kind: "string",
       default: "kata-remote",
-      help: "runtime class of peer pods (not used yet)",
+      help: "runtime class of peer pods",
     },
     {
       flag: "peerpods-cluster-id",
