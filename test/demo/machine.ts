@@ -34,6 +34,10 @@ export async function realMachine(
 ): Promise<void> {
   const inPod = async (command: string): Promise<string> =>
     (await pod.session.exec(container, "look", ["sh", "-c", command])).stdout.trim();
+  const [, ...found] = readFileSync(join(node.kvmDir, "accel"), "utf8").trim().split(" ");
+  report.note(
+    found[0] === "kvm" ? "QEMU boots under KVM here" : `software emulation: ${found.slice(1).join(" ")}`,
+  );
   await report.claim("the pod has a kernel of its own", async () => {
     const kernel = await inPod("uname -r");
     must(kernel !== release() && kernel !== "", `both have ${kernel}`);
