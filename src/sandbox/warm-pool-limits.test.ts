@@ -124,3 +124,16 @@ test("after a restart with other settings no pod gets a VM that was made from th
   await node.manager.create(node.request("s2"), never);
   expect(node.journal.vmOf("s2")).toMatchObject({ phase: "running" });
 });
+
+test("a VM that the cloud cannot be asked about keeps no other from being replaced, trimmed or made", async () => {
+  using node = new FakeSandboxes({ pool: [{ kind: "default", count: 2 }] });
+  await using _ = keepPool(node);
+  await settle();
+  const [unknown, lost] = node.journal.pool.vms();
+  node.cloud.vms.delete(lost?.name ?? "");
+  node.cloud.failNext("get", unavailable("no answer"));
+  await node.clock.advance(60_000);
+  expect(node.journal.pool.vms()).toHaveLength(2);
+  expect(node.journal.pool.vms().map(({ name }) => name)).toContain(unknown?.name);
+  expect(node.journal.pool.vms().map(({ name }) => name)).not.toContain(lost?.name);
+});

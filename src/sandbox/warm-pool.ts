@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { OwnerTag, POOL_SANDBOX } from "../../providers/contract.ts";
+import { OwnerTag, POOL_SANDBOX, type Vm } from "../../providers/contract.ts";
 import { describeError, unavailable } from "../errors/index.ts";
 import { Secret } from "../platform/index.ts";
 import { POOL_USER_DATA } from "../user-data/index.ts";
@@ -61,9 +61,9 @@ export class WarmPool {
       });
       try {
         journal.pool.dropDeleted();
+        this.#trim();
         if (checkDue) await this.#check(signal);
         checkDue = false;
-        this.#trim();
         this.#resume();
         await this.#changes.until(
           () => (this.#fill() || checkDue || this.#isOutdated || this.#isOverLimit ? true : undefined),
@@ -286,12 +286,23 @@ export class WarmPool {
     });
   }
 
-  /** A waiting VM that the cloud no longer runs is replaced. */
+  /** A waiting VM that the cloud no longer runs is replaced. One that cannot be asked about keeps no other from being. */
   async #check(signal: AbortSignal): Promise<void> {
     const { journal, log, provider } = this.#deps;
     for (const { name, vmId, phase } of journal.pool.vms()) {
       if (phase !== "waiting") continue;
-      const vm = await provider.get(vmId === undefined ? { name } : { name, id: vmId }, signal);
+      let vm: Vm | undefined;
+      try {
+        vm = await provider.get(vmId === undefined ? { name } : { name, id: vmId }, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn("the cloud cannot be asked whether a VM of the warm pool is still there", {
+          vmName: name,
+          step: "pool",
+          error: describeError(error),
+        });
+        continue;
+      }
       if (vm?.lifecycle === "running") continue;
       log.warn("a VM of the warm pool is gone and is replaced", {
         vmName: name,
