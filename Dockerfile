@@ -22,8 +22,10 @@ RUN if ! command -v ip >/dev/null || ! command -v iptables >/dev/null || ! test 
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 COPY --from=build /opt/cloud-api-adaptor /opt/cloud-api-adaptor
 COPY --from=build /tmp/image/cloud-api-adaptor /usr/local/bin/cloud-api-adaptor
+# Controller and webhook run as 65532, and OpenSSH (a KVM host's) works for users with a name only.
 # entrypoint.sh is what the DaemonSet of the Go adaptor runs: without an argument, CLOUD_PROVIDER names the provider.
 RUN --mount=type=bind,from=build,source=/tmp/image,target=/tmp/image \
+    echo 'peerpods:x:65532:65532::/nonexistent:/usr/sbin/nologin' >>/etc/passwd && \
     ln -s cloud-api-adaptor /usr/local/bin/entrypoint.sh && /tmp/image/warm.sh && cloud-api-adaptor version
 
 ENTRYPOINT ["/usr/local/bin/cloud-api-adaptor"]

@@ -70,6 +70,20 @@ describe.skipIf("missing" in found)(`the chart${suffix}`, () => {
     });
   });
 
+  test("a KVM host's key can be read by the one user of each component, and by nobody else", async () => {
+    const rendered = await helm.render(await valuesOf("kvm"));
+    const keyOf = (workload: Workload): unknown =>
+      rendered.template(...workload).spec.volumes.find((volume) => volume["name"] === "ssh");
+    // Octal in Kubernetes' YAML (1.1); this test's reader takes 0400 for a decimal number.
+    const secret = (defaultMode: number) => ({ secret: { secretName: "kvm-host-key", defaultMode } });
+    expect(keyOf(ADAPTOR)).toMatchObject(secret(400));
+    for (const workload of [CONTROLLER, CLEANUP]) {
+      expect(keyOf(workload)).toMatchObject(secret(440));
+      expect(rendered.template(...workload).spec).toMatchObject({ securityContext: { fsGroup: 65532 } });
+    }
+    expect(keyOf(SHIM_PROXY)).toBeUndefined();
+  });
+
   test("the adaptor is replaced with a stand-by beside it; the shim-proxy only when its pod is deleted", async () => {
     const rendered = await helm.render(AZURE);
     expect(rendered.get(...ADAPTOR)["spec"]).toMatchObject({

@@ -8,7 +8,12 @@ const suffix = "missing" in found ? ` (${found.missing})` : "";
 const BAD: readonly (readonly [string, Values, string])[] = [
   ["no provider", {}, "provider is missing"],
   ["a provider that does not exist", { provider: "azur" }, "/provider"],
-  ["a provider whose VMs would end with the container", { provider: "kvm" }, "provider kvm"],
+  ["a provider whose VMs would end with the container", { provider: "kvm" }, "KVM_SSH_HOST"],
+  [
+    "a KVM host without a key for it",
+    { provider: "kvm", config: { KVM_IMAGE: "i", KVM_SSH_HOST: "h" } },
+    "existingSshKeySecretName",
+  ],
   ["a key that does not exist", { provider: "azure", confg: {} }, "confg"],
   ["a nested key that does not exist", { provider: "azure", webhook: { replica: 1 } }, "replica"],
   [

@@ -171,7 +171,12 @@ automountServiceAccountToken: false
 
 {{/* Of controller and clean-up: those of the cloud, and the site's own. */}}
 {{- define "peerpods.centralVolumes" -}}
-{{- include "peerpods.cloudVolumes" . | trim }}
+{{- /* Not root there: the group reads the key, which OpenSSH refuses to root only. */}}
+{{- include "peerpods.cloudVolumes" . | replace "defaultMode: 0400" "defaultMode: 0440" | trim }}
+{{- if eq .Values.provider "kvm" }}
+- name: tmp
+  emptyDir: {}
+{{- end }}
 {{- with .Values.resourceCtrl.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -179,6 +184,10 @@ automountServiceAccountToken: false
 
 {{- define "peerpods.centralMounts" -}}
 {{- include "peerpods.cloudMounts" . | trim }}
+{{- if eq .Values.provider "kvm" }}
+- name: tmp
+  mountPath: /tmp
+{{- end }}
 {{- with .Values.resourceCtrl.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -252,6 +261,9 @@ securityContext:
   {{- if not .Values.openshift.enabled }}
   runAsUser: 65532
   runAsGroup: 65532
+  {{- if eq .Values.provider "kvm" }}
+  fsGroup: 65532
+  {{- end }}
   {{- end }}
   seccompProfile:
     type: RuntimeDefault
