@@ -136,23 +136,21 @@ async function bootVm(
   return vm.addresses;
 }
 
-/** VMs of the warm pool are the first to yield when the cloud has no room for a pod's. */
+/**
+ * A VM of the warm pool yields when the cloud has no room for a pod's. One for each start: where that does not help, what is
+ * short is of another kind, and the pool would be emptied for nothing.
+ */
 async function createWithRoom(
   create: () => Promise<Vm>,
   observer: StartObserver,
   signal: AbortSignal,
 ): Promise<Vm> {
-  for (;;) {
-    try {
-      return await create();
-    } catch (error) {
-      if (
-        !isCaaError(error, "quota", "capacity") ||
-        signal.aborted ||
-        !(await abortable(observer.makeRoom(), signal))
-      )
-        throw error;
-    }
+  try {
+    return await create();
+  } catch (error) {
+    if (!isCaaError(error, "quota", "capacity") || signal.aborted) throw error;
+    if (!(await abortable(observer.makeRoom(), signal))) throw error;
+    return await create();
   }
 }
 

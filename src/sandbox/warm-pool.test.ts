@@ -111,6 +111,16 @@ describe("the warm pool", () => {
     await expect(node.manager.start("s2", never)).rejects.toMatchObject({ kind: "quota" });
   });
 
+  test("it gives up one VM for a start that the cloud has no room for, not all of them", async () => {
+    using node = new FakeSandboxes({ pool: [{ kind: "small", count: 3 }] });
+    await using _ = keepPool(node);
+    await settle();
+    node.cloud.failNext("create", capacityExhausted("no room"), capacityExhausted("still no room"));
+    await node.manager.create(node.request("s1"), never);
+    await expect(node.manager.start("s1", never)).rejects.toMatchObject({ kind: "capacity" });
+    expect(waiting(node)).toHaveLength(2);
+  });
+
   test("a waiting VM that is gone when its pod comes is replaced by one of the pod's own", async () => {
     using node = new FakeSandboxes({ pool: [{ kind: "default", count: 1 }] });
     await using _ = keepPool(node);
