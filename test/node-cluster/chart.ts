@@ -21,9 +21,9 @@ const CHART: string = join(import.meta.dirname, "..", "..", "deploy", "chart");
 const CLOUD_VOLUME = "machine-room";
 
 /** Our answers to the chart's questions: the image of this run, few VMs, much to read; and the cloud's socket for all who use the cloud. */
-const values = (limit: number): object => ({
+const values = (limit: number, config: Readonly<Record<string, string>>): object => ({
   image: { ...IMAGE, pullPolicy: "Never" },
-  config: { PEERPODS_LIMIT_PER_NODE: String(limit), PEERPODS_LOG_LEVEL: "debug" },
+  config: { PEERPODS_LIMIT_PER_NODE: String(limit), PEERPODS_LOG_LEVEL: "debug", ...config },
   resourceCtrl: {
     enabled: true,
     extraVolumes: [{ name: CLOUD_VOLUME, hostPath: { path: CLOUD_FOLDER, type: "Directory" } }],
@@ -33,9 +33,13 @@ const values = (limit: number): object => ({
 });
 
 /** Installs the chart, or upgrades it, and waits until all of it is ready. */
-export async function installChart({ helm }: ClusterNode, limit: number = LIMIT): Promise<void> {
+export async function installChart(
+  { helm }: ClusterNode,
+  limit: number = LIMIT,
+  config: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const file = join(LOGS, "values.json");
-  await writeFile(file, JSON.stringify(values(limit)));
+  await writeFile(file, JSON.stringify(values(limit, config)));
   const files = ["--values", join(CHART, "ci", "mock-values.yaml"), "--values", file];
   const where = ["--namespace", NAMESPACE, "--create-namespace"];
   const { code, stdout, stderr } = await helm(

@@ -66,8 +66,9 @@ export const UNINSTALL: NodeCase = {
     await until("its pods gone", 60_000, async () => (await ourPods(node)).length === 0);
     same("VMs", (await node.room.vms()).length, 0);
     await until("the capacity gone", 30_000, async () => {
-      const capacity = (await core.readNode({ name: NODE_NAME })).status?.capacity ?? {};
-      return !(VM_RESOURCE in capacity) || capacity[VM_RESOURCE] === "0";
+      const { capacity = {}, allocatable = {} } = (await core.readNode({ name: NODE_NAME })).status ?? {};
+      // A kubelet whose device plugin is gone counts its devices for five minutes more, and gives none of them out.
+      return !(VM_RESOURCE in capacity) || allocatable[VM_RESOURCE] === "0";
     });
     return "";
   },

@@ -8,6 +8,29 @@ import { PodSpace } from "./pods.ts";
 const requestsOf = (pod: V1Pod): Readonly<Record<string, string>> =>
   pod.spec?.containers[0]?.resources?.requests ?? {};
 
+/**
+ * After this the kubelet itself answers for the resource, and goes on to set it to 0 for minutes after its plugin is gone: what follows can
+ * only be the uninstall.
+ */
+export const DEVICE_PLUGIN: NodeCase = {
+  name: "the capacity through the kubelet's device plugins is kept to in the same way",
+  run: async (node) => {
+    const limit = LIMIT - 1;
+    await installChart(node, limit, { PEERPODS_NODE_RESOURCE: "device-plugin" });
+    await waitForRoom(node, limit);
+    await using space = await PodSpace.make(node, "plugin");
+    const names = Array.from({ length: limit }, (_, index) => `pod-${index}`);
+    for (const name of names) await space.create(name, { peer: true });
+    await Promise.all(names.map((name) => space.ready(name)));
+    await space.create("next", { peer: true });
+    const why = await space.unschedulable("next");
+    check(why.includes(`Insufficient ${VM_RESOURCE}`), () => `the next is not scheduled, but for: ${why}`);
+    await space.remove("pod-0");
+    await space.ready("next");
+    return `${limit} devices: ${why}`;
+  },
+};
+
 /** What the scheduler and admission make of peer pods; it is the same whether a VM or runc runs them. */
 export const SCHEDULING_CASES: readonly NodeCase[] = [
   {
