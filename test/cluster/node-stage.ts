@@ -149,8 +149,8 @@ export class Stage implements AsyncDisposable {
     return { capacity, uid, warned, end };
   }
 
-  async waitForNode(condition: (node: V1Node) => boolean): Promise<void> {
-    const selector = { fieldSelector: `metadata.name=${MINE}` };
+  async waitForNode(condition: (node: V1Node) => boolean, name: string = MINE): Promise<void> {
+    const selector = { fieldSelector: `metadata.name=${name}` };
     await this.#cluster.api.waitFor<V1Node>("/api/v1/nodes", condition, selector);
   }
 
