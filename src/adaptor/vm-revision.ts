@@ -1,20 +1,24 @@
 import { createHash } from "node:crypto";
 import type { OptionReader, OptionSpec, ProviderModule } from "../../providers/contract.ts";
-import type { AdaptorConfig } from "./config.ts";
+import type { NetworkConfig, PodVmConfig } from "./config.ts";
+
+/** The settings that VMs are made from. */
+export interface VmSettings {
+  readonly podVm: Pick<PodVmConfig, "sizing">;
+  readonly network: Pick<NetworkConfig, "externalNetworkViaPodVm">;
+  readonly providerOptions: OptionReader;
+}
 
 /**
  * Which settings VMs are made from, in a few characters: VMs of another revision may be of another image, network or size. The
  * same after a restart with the same settings. Secrets are no part of it, and no part of a VM.
  */
-export function vmRevisionOf(
-  config: AdaptorConfig,
-  module: Pick<ProviderModule, "name" | "options">,
-): string {
-  const { podVm, providerOptions } = config;
+export function vmRevisionOf(config: VmSettings, module: Pick<ProviderModule, "name" | "options">): string {
+  const { network, podVm, providerOptions } = config;
   const options = module.options
     .filter((spec) => spec.secret !== true)
     .map((spec) => [spec.flag, optionValue(spec, providerOptions)]);
-  const text = JSON.stringify([module.name, podVm.sizing, options]);
+  const text = JSON.stringify([module.name, podVm.sizing, network.externalNetworkViaPodVm, options]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 

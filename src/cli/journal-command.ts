@@ -5,10 +5,8 @@ import { inspectJournal, type JournalReport } from "../journal/index.ts";
 
 /** Prints what the journal of a node says, also while a control plane runs. */
 export async function showJournal(stateDir: string, write: (text: string) => void): Promise<number> {
-  const report = read(stateDir);
-  write(
-    `${JSON.stringify({ sandboxes: report.sandboxes, vms: report.vms, meta: report.meta }, undefined, 2)}\n`,
-  );
+  const { sandboxes, vms, pool, meta } = read(stateDir);
+  write(`${JSON.stringify({ sandboxes, vms, pool, meta }, undefined, 2)}\n`);
   return 0;
 }
 

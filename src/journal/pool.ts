@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from "node:sqlite";
 import * as v from "valibot";
-import { journalFailed } from "../errors/index.ts";
 import type { Clock } from "../platform/index.ts";
+import { parseRow } from "./records.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -36,12 +36,7 @@ const poolRow = v.object({
 
 /** Throws `journal` when the row makes no sense. */
 export function decodePool(row: Record<string, SQLOutputValue>): PoolRecord {
-  const result = v.safeParse(poolRow, row);
-  if (!result.success)
-    throw journalFailed(
-      `the journal's table pool holds a row that cannot be read (column ${v.getDotPath(result.issues[0]) ?? "?"}); run "cloud-api-adaptor journal check" and see docs/errors.md`,
-    );
-  const r = result.output;
+  const r = parseRow("pool", poolRow, row);
   return {
     name: r.name,
     kind: r.kind,

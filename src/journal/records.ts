@@ -123,7 +123,8 @@ const failureText = json(
 
 type Row = Record<string, SQLOutputValue>;
 
-function parseRow<S extends v.GenericSchema>(table: string, schema: S, row: Row): v.InferOutput<S> {
+/** The row as the schema has it. Throws `journal` when it does not fit. */
+export function parseRow<S extends v.GenericSchema>(table: string, schema: S, row: Row): v.InferOutput<S> {
   const result = v.safeParse(schema, row);
   if (result.success) return result.output;
   const where = v.getDotPath(result.issues[0]) ?? "?";

@@ -1,5 +1,5 @@
 import type { ErrorKind } from "../errors/index.ts";
-import type { LinkStateName } from "../shim-proxy/index.ts";
+import type { ShimProxyEvent } from "../shim-proxy/index.ts";
 
 /** Which pod a notice is about, as far as CreateVM and the container runtime have told. */
 export interface PodRef {
@@ -43,21 +43,8 @@ export type LifecycleNotice =
       readonly error: { readonly kind: ErrorKind; readonly message: string };
     }
   | { readonly kind: "progress"; readonly pod: PodRef; readonly vmName: string; readonly text: string }
-  | {
-      readonly kind: "link";
-      readonly sandboxId: string;
-      readonly state: LinkStateName;
-      readonly reason: string;
-      /** Since the link was made. */
-      readonly breaks: number;
-    }
-  | {
-      readonly kind: "loss";
-      readonly sandboxId: string;
-      /** exit-code, output-chunk, oom-event or call (docs/link-losses.md). */
-      readonly loss: string;
-      readonly detail: string;
-    }
+  /** As the shim-proxy tells of a link to a VM, and of what its breaks cost. */
+  | Extract<ShimProxyEvent, { readonly kind: "link" | "loss" }>
   /** The container runtime and the shim-proxy agree that nobody holds the sandbox any more; it is stopped. */
   | { readonly kind: "abandoned"; readonly sandboxId: string; readonly reason: string }
   /** The cloud says that the VM of a sandbox is gone; the pod is ended. */

@@ -7,7 +7,7 @@ import { parseJournaledVolumes } from "./volumes.ts";
 /**
  * A start whose VM came from the warm pool: the VM is told which pod it is for. One that is gone, or that this pod cannot use
  * (disks and a second interface are given to a VM when it is made), is replaced in the journal by one that is yet to be made.
- * Returns the name of the VM that is to be deleted then. May be repeated after a crash at any point.
+ * Returns the VM that is to be deleted then. May be repeated after a crash at any point.
  */
 export async function tellPooledVm(
   deps: SandboxDeps,

@@ -3,10 +3,25 @@ import { check, same } from "../real/case.ts";
 import type { NodeCase } from "./case.ts";
 import { installChart, LIMIT, VM_RESOURCE } from "./chart.ts";
 import { waitForRoom } from "./install-cases.ts";
+import type { ClusterNode } from "./node.ts";
 import { PodSpace } from "./pods.ts";
 
 const requestsOf = (pod: V1Pod): Readonly<Record<string, string>> =>
   pod.spec?.containers[0]?.resources?.requests ?? {};
+
+/** As many peer pods as there is room for run, the next waits until one goes. Resolves to what the scheduler said of it. */
+async function fillAndWait(node: ClusterNode, prefix: string, room: number): Promise<string> {
+  await using space = await PodSpace.make(node, prefix);
+  const names = Array.from({ length: room }, (_, index) => `pod-${index}`);
+  for (const name of names) await space.create(name, { peer: true });
+  await Promise.all(names.map((name) => space.ready(name)));
+  await space.create("next", { peer: true });
+  const why = await space.unschedulable("next");
+  check(why.includes(`Insufficient ${VM_RESOURCE}`), () => `the next is not scheduled, but for: ${why}`);
+  await space.remove("pod-0");
+  await space.ready("next");
+  return why;
+}
 
 /**
  * After this the kubelet itself answers for the resource, and goes on to set it to 0 for minutes after its plugin is gone: what follows can
@@ -18,15 +33,7 @@ export const DEVICE_PLUGIN: NodeCase = {
     const limit = LIMIT - 1;
     await installChart(node, limit, { PEERPODS_NODE_RESOURCE: "device-plugin" });
     await waitForRoom(node, limit);
-    await using space = await PodSpace.make(node, "plugin");
-    const names = Array.from({ length: limit }, (_, index) => `pod-${index}`);
-    for (const name of names) await space.create(name, { peer: true });
-    await Promise.all(names.map((name) => space.ready(name)));
-    await space.create("next", { peer: true });
-    const why = await space.unschedulable("next");
-    check(why.includes(`Insufficient ${VM_RESOURCE}`), () => `the next is not scheduled, but for: ${why}`);
-    await space.remove("pod-0");
-    await space.ready("next");
+    const why = await fillAndWait(node, "plugin", limit);
     return `${limit} devices: ${why}`;
   },
 };
@@ -50,16 +57,7 @@ export const SCHEDULING_CASES: readonly NodeCase[] = [
   {
     name: "as many peer pods as the node has room for run at once, and the next waits for one to go",
     run: async (node) => {
-      await using space = await PodSpace.make(node, "limit");
-      const names = Array.from({ length: LIMIT }, (_, index) => `pod-${index}`);
-      for (const name of names) await space.create(name, { peer: true });
-      await Promise.all(names.map((name) => space.ready(name)));
-      await space.create("next", { peer: true });
-      const why = await space.unschedulable("next");
-      check(why.includes(`Insufficient ${VM_RESOURCE}`), () => `the next is not scheduled, but for: ${why}`);
-      await space.remove("pod-0");
-      await space.ready("next");
-      return why;
+      return await fillAndWait(node, "limit", LIMIT);
     },
   },
   {
