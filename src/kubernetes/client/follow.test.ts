@@ -144,6 +144,25 @@ test("a bookmark moves its version on, so that compaction costs no list", async 
   expect(seen.lists).toBe(1);
 });
 
+test("is well again when a watch that was refused stays open, though nothing ever changes", async () => {
+  api.fail({
+    verb: "watch",
+    answer: failure(429, "TooManyRequests", "storage is (re)initializing"),
+    times: 1,
+  });
+  const seen = new Seen<Node>();
+  // A watch has been open for long enough at once; what ends a dead one is far away.
+  const clock: Clock = {
+    ...eagerClock,
+    schedule: (ms, fn) => eagerClock.schedule(ms <= 10_000 ? 0 : ms, fn),
+  };
+  following = follow({ client, clock, log: silentLog }, { resource: NODES, query: {} }, seen, stop.signal);
+  await seen.until(() => seen.troubles.length === 2);
+  expect(seen.troubles[0]).toContain("storage is (re)initializing");
+  expect(seen.troubles[1]).toBeUndefined();
+  expect(seen.lists).toBe(1);
+});
+
 test("waits for a CRD that is not installed yet", async () => {
   api.resources.delete("peerpods.confidentialcontainers.org");
   const seen = start(PEER_PODS);

@@ -121,14 +121,16 @@ class Following<T extends ApiObject> {
     );
     const limited = AbortSignal.any([signal, dead.signal]);
     let events = 0;
+    let cancelProof = (): void => undefined;
     try {
       const from = { resourceVersion: this.#version, timeoutSeconds };
       const answer = await client.openWatch(this.#resource, this.#query, from, limited);
+      // Where nothing changes no line comes for minutes: a watch that stays open works, too.
+      cancelProof = clock.schedule(SHORT_WATCH_MS, () => this.#succeeded());
       for await (const line of readLines(answer)) {
         this.#event(line);
         events++;
-        this.#failures = 0;
-        this.#works();
+        this.#succeeded();
       }
       return events;
     } catch (error) {
@@ -138,8 +140,14 @@ class Following<T extends ApiObject> {
         cause: error,
       });
     } finally {
+      cancelProof();
       cancel();
     }
+  }
+
+  #succeeded(): void {
+    this.#failures = 0;
+    this.#works();
   }
 
   #event(line: string): void {
