@@ -14,7 +14,7 @@ test("a controller tells what it saw last while it leads, and what it did", asyn
   metrics.onNotice({
     kind: "sweep",
     vms: 12,
-    suspects: { "node-gone": 2, "node-out-of-service": 0, "pod-gone": 1 },
+    suspects: { "node-gone": 2, "node-out-of-service": 0, "pod-gone": 1, "pool-abandoned": 3 },
     due: 2,
     durationMs: 5,
   });

@@ -24,6 +24,7 @@ export {
   type ConfigMap,
   EVENTS,
   type Event,
+  hasEnded,
   LEASES,
   type Lease,
   METADATA,

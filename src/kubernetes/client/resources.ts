@@ -118,6 +118,10 @@ export const PODS: Resource<Pod> = {
   }),
 };
 
+/** Whether its containers have ended for good. */
+export const hasEnded = ({ status }: Pod): boolean =>
+  status?.phase === "Succeeded" || status?.phase === "Failed";
+
 export interface Node extends ApiObject {
   readonly status?:
     | {

@@ -1,5 +1,5 @@
 import { describeError, isCaaError } from "../../errors/index.ts";
-import { PEER_POD_FINALIZER, PEER_PODS, PODS } from "../client/index.ts";
+import { hasEnded, PEER_POD_FINALIZER, PEER_PODS, PODS } from "../client/index.ts";
 import type { TermDeps } from "./deps.ts";
 import type { NodeProof } from "./node-proof.ts";
 import {
@@ -167,10 +167,7 @@ export class Releases {
     const pod = await client.find(PODS, ref, term.signal);
     // Another pod of that name, as a StatefulSet makes, is not the owner.
     if (pod === undefined || pod.metadata.uid !== facts.ownerUid) return "gone";
-    const phase = pod.status?.phase ?? "";
-    const isEnding =
-      pod.metadata.deletionTimestamp !== undefined || phase === "Succeeded" || phase === "Failed";
-    return isEnding ? "ending" : "living";
+    return pod.metadata.deletionTimestamp !== undefined || hasEnded(pod) ? "ending" : "living";
   }
 
   #say(facts: PeerPodFacts, answer: string, text: string): void {

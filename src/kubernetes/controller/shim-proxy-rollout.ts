@@ -1,5 +1,5 @@
 import { describeError, isCaaError } from "../../errors/index.ts";
-import { PODS, type Pod } from "../client/index.ts";
+import { hasEnded, PODS, type Pod } from "../client/index.ts";
 import type { TermDeps } from "./deps.ts";
 import { REVISION_LABEL } from "./names.ts";
 import { CONTROLLER_REVISIONS, DAEMON_SETS, isHealthy } from "./resources.ts";
@@ -150,11 +150,7 @@ export class ShimProxyRollout {
     const { client, options, term } = this.#deps;
     if (this.#watched.peerPods().some((facts) => facts.nodeName === nodeName)) return false;
     const { items } = await client.list(PODS, { fieldSelector: `spec.nodeName=${nodeName}` }, term.signal);
-    return !items.some((pod) => {
-      const phase = pod.status?.phase ?? "";
-      const hasEnded = phase === "Succeeded" || phase === "Failed";
-      return pod.spec.runtimeClassName === options.runtimeClassName && !hasEnded;
-    });
+    return !items.some((pod) => pod.spec.runtimeClassName === options.runtimeClassName && !hasEnded(pod));
   }
 
   async #replace(pod: ShimProxyPod): Promise<string | undefined> {

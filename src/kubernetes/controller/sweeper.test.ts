@@ -256,11 +256,72 @@ describe("a VM of a living node", () => {
     expect(vms()).toEqual([]);
   });
 
-  test("waiting in a pool, without a pod in its tags, is never a suspect", async () => {
-    bench.vm("bare", { name: "podvm-pool", tags: { "peerpods-pod": "", "peerpods-namespace": "" } });
+  test("without a pod in its tags is never a suspect", async () => {
+    bench.vm("bare", { name: "podvm-1", tags: { "peerpods-pod": "", "peerpods-namespace": "" } });
     await round();
     await round(86_400_000);
+    expect(vms()).toEqual(["podvm-1"]);
+  });
+});
+
+describe("a VM that waits in the warm pool of a living node", () => {
+  const poolVm = (node: string, name: string): unknown =>
+    bench.vm(node, { name, sandbox: "pool", pod: "", namespace: "" });
+
+  beforeEach(() => {
+    bench.node("bare");
+  });
+
+  test("is deleted when the node has had no adaptor and no peer pod for an hour", async () => {
+    poolVm("bare", "podvm-pool-1");
+    poolVm("alive", "podvm-pool-2");
+    bench.pod("ordinary", { nodeName: "bare" });
+    bench.pod("done", { nodeName: "bare", runtimeClassName: "kata-remote" }, {}, { phase: "Succeeded" });
+    bench.pod("elsewhere", { nodeName: "alive", runtimeClassName: "kata-remote" });
+    await round();
+    await round(3_599_000);
+    expect(vms()).toHaveLength(2);
+    await round(1_000);
+    expect(vms()).toEqual(["podvm-pool-2"]);
+    expect(bench.notices).toContainEqual(
+      expect.objectContaining({ kind: "vm-delete", reason: "pool-abandoned", outcome: "deleted" }),
+    );
+  });
+
+  test.each<[string, () => void]>([
+    [
+      "a pod runs there that may have taken it",
+      () => void bench.pod("web", { nodeName: "bare", runtimeClassName: "kata" }),
+    ],
+    ["a PeerPod names it", () => bench.peerPod("pp", { instanceId: "id-podvm-pool" })],
+    ["the node has a PeerPod", () => bench.peerPod("pp", { node: "bare", instanceId: "another" })],
+    ["the PeerPods are not known", () => (bench.cluster.peerPodsTrouble = "no such resource")],
+    ["an adaptor has come", () => adaptorOn("bare")],
+    [
+      "there is no adaptor anywhere, so that the label must be wrong",
+      () => bench.cluster.remove("pods", "adaptor-alive", "system"),
+    ],
+  ])("stays when %s", async (_, change) => {
+    poolVm("bare", "podvm-pool");
+    change();
+    await round();
+    await round(3_600_000);
+    await round(3_600_000);
     expect(vms()).toEqual(["podvm-pool"]);
+  });
+
+  test("stays when the adaptor comes back while others are deleted", async () => {
+    for (let n = 0; n < 5; n++) poolVm("bare", `podvm-pool-${n}`);
+    await round();
+    await bench.clock.advance(3_600_000);
+    const go = bench.provider.hold("delete");
+    const looking = sweeper.round();
+    await bench.clock.advance(0);
+    expect(bench.provider.calls.filter((call) => call.startsWith("delete"))).toHaveLength(4);
+    adaptorOn("bare");
+    go();
+    await looking;
+    expect(vms()).toEqual(["podvm-pool-4"]);
   });
 });
 

@@ -1,13 +1,20 @@
 import { OwnerTag, type Vm } from "../../../providers/contract.ts";
 import { describeError, unavailable } from "../../errors/index.ts";
-import { PEER_PODS, PODS } from "../client/index.ts";
+import { hasEnded, PEER_PODS, PODS } from "../client/index.ts";
 import type { TermDeps } from "./deps.ts";
 import { ADAPTOR_SELECTOR } from "./names.ts";
 import type { NodeProof } from "./node-proof.ts";
 import type { PeerPodFacts } from "./peer-pod.ts";
 import { type NodeState, nodeState } from "./resources.ts";
 import { deleteOrphan, isSandboxOf } from "./vm-deletes.ts";
-import { type OrphanReason, Since, type VmSurroundings, verdictOf } from "./vm-verdict.ts";
+import {
+  isGraced,
+  isOfPool,
+  type OrphanReason,
+  Since,
+  type VmSurroundings,
+  verdictOf,
+} from "./vm-verdict.ts";
 import type { ClusterView } from "./watched.ts";
 
 /** VMs that are deleted at the same time. */
@@ -33,7 +40,7 @@ export class Sweeper {
   readonly #deps: TermDeps;
   readonly #watched: ClusterView;
   readonly #proof: NodeProof;
-  readonly #podGoneSince = new Since();
+  readonly #unusedSince = new Since();
 
   constructor(deps: TermDeps, watched: ClusterView, proof: NodeProof) {
     this.#deps = deps;
@@ -88,6 +95,7 @@ export class Sweeper {
         "node-gone": count("node-gone"),
         "node-out-of-service": count("node-out-of-service"),
         "pod-gone": count("pod-gone"),
+        "pool-abandoned": count("pool-abandoned"),
       },
       due: due.length,
       durationMs: clock.monotonicMs() - startedMs,
@@ -128,18 +136,18 @@ export class Sweeper {
     const adaptors = await this.#nodesWithAdaptor();
     const peerPods = this.#watched.whyPeerPodsUnknown() === undefined ? this.#watched.peerPods() : undefined;
     const suspects: Suspect[] = [];
-    const podsGone = new Set<string>();
+    const unused = new Set<string>();
     for (const vm of vms) {
       const verdict = verdictOf(vm, await this.#surroundings(vm, { looks, adaptors, peerPods }));
       if (verdict.kind === "keep") continue;
       let isProven = verdict.isProven;
-      if (verdict.reason === "pod-gone") {
-        podsGone.add(vm.id);
-        isProven = this.#podGoneSince.note(vm.id, clock.monotonicMs()) >= options.orphanGraceMs;
+      if (isGraced(verdict.reason)) {
+        unused.add(vm.id);
+        isProven = this.#unusedSince.note(vm.id, clock.monotonicMs()) >= options.orphanGraceMs;
       }
       suspects.push({ vm, reason: verdict.reason, isProven });
     }
-    this.#podGoneSince.keepOnly(podsGone);
+    this.#unusedSince.keepOnly(unused);
     return suspects;
   }
 
@@ -177,6 +185,7 @@ export class Sweeper {
   }
 
   async #podOf(vm: Vm, nodeName: string): Promise<VmSurroundings["pod"]> {
+    if (isOfPool(vm)) return (await this.#mayRunPeerPods(nodeName)) ? "there" : "gone";
     const { client, term } = this.#deps;
     const namespace = vm.tags[OwnerTag.Namespace] ?? "";
     const name = vm.tags[OwnerTag.Pod] ?? "";
@@ -184,6 +193,18 @@ export class Sweeper {
     const pod = await client.find(PODS, { namespace, name }, term.signal);
     // One of that name on another node, as a StatefulSet makes, does not run on this node's VM.
     return pod === undefined || (pod.spec.nodeName ?? nodeName) !== nodeName ? "gone" : "there";
+  }
+
+  /**
+   * Whether some pod of the node may have taken a VM of its pool. The PeerPod that would say so may never have been made, and pods may use
+   * another runtime class than the one that this controller knows: any pod with a runtime class counts.
+   */
+  async #mayRunPeerPods(nodeName: string): Promise<boolean> {
+    if (this.#watched.whyPeerPodsUnknown() !== undefined) return true;
+    if (this.#watched.peerPods().some((facts) => facts.nodeName === nodeName)) return true;
+    const { client, term } = this.#deps;
+    const { items } = await client.list(PODS, { fieldSelector: `spec.nodeName=${nodeName}` }, term.signal);
+    return items.some((pod) => (pod.spec.runtimeClassName ?? "") !== "" && !hasEnded(pod));
   }
 
   async #deleteAll(due: readonly Suspect[]): Promise<void> {
@@ -197,11 +218,14 @@ export class Sweeper {
     await Promise.all(Array.from({ length: Math.min(CONCURRENCY, due.length) }, worker));
   }
 
-  /** Deletes take minutes, and a node may come back while others' VMs are deleted. */
+  /** Deletes take minutes, and a node or its adaptor may come back while others' VMs are deleted. */
   async #isStillNobodys({ vm, reason }: Suspect): Promise<boolean> {
     if (reason === "pod-gone") return true;
+    const nodeName = vm.tags[OwnerTag.Node] ?? "";
     try {
-      return (await this.#proof.look(vm.tags[OwnerTag.Node] ?? "", this.#deps.term.signal)).isProven;
+      if (reason === "pool-abandoned")
+        return !(await this.#nodesWithAdaptor()).has(nodeName) && !(await this.#mayRunPeerPods(nodeName));
+      return (await this.#proof.look(nodeName, this.#deps.term.signal)).isProven;
     } catch (error) {
       this.#deps.term.signal.throwIfAborted();
       this.#deps.log.warn("a node could not be asked for again; its VMs are let alone", {

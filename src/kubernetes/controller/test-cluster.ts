@@ -239,8 +239,8 @@ export class TestBench {
     return vm;
   }
 
-  pod(name: string, spec: Json = {}, more: Json = {}): string {
-    const object = this.cluster.put("pods", { name, namespace: "apps", ...more }, { spec });
+  pod(name: string, spec: Json = {}, more: Json = {}, status: Json = {}): string {
+    const object = this.cluster.put("pods", { name, namespace: "apps", ...more }, { spec, status });
     return String(metadataOf(object)["uid"]);
   }
 

@@ -1,8 +1,15 @@
-import { OwnerTag, type Vm } from "../../../providers/contract.ts";
+import { OwnerTag, POOL_SANDBOX, type Vm } from "../../../providers/contract.ts";
 import type { NodeState } from "./resources.ts";
 
-/** Why a VM counts as nobody's. */
-export type OrphanReason = "node-gone" | "node-out-of-service" | "pod-gone";
+/** Why a VM counts as nobody's. `pool-abandoned`: it waits in the warm pool of a node that has no adaptor any more. */
+export type OrphanReason = "node-gone" | "node-out-of-service" | "pod-gone" | "pool-abandoned";
+
+/** Reasons that prove nothing at once: they must have held without a break for the grace of orphans. */
+export const isGraced = (reason: OrphanReason): boolean =>
+  reason === "pod-gone" || reason === "pool-abandoned";
+
+/** Its tags name no pod, also once one has taken it. */
+export const isOfPool = (vm: Vm): boolean => vm.tags[OwnerTag.Sandbox] === POOL_SANDBOX;
 
 /** What is known around one VM. */
 export interface VmSurroundings {
@@ -11,7 +18,10 @@ export interface VmSurroundings {
   readonly node: NodeState;
   /** Confirmed twice, a while apart. */
   readonly isNodeProvenGone: boolean;
-  /** Only looked at where no adaptor is on the node; `unknown` else. */
+  /**
+   * The pod that its tags name; for a VM of a warm pool, any pod of its node that may have taken it. Only looked at where no adaptor is on
+   * the node; `unknown` else.
+   */
   readonly pod: "there" | "gone" | "unknown";
   readonly hasAdaptor: boolean;
   readonly hasPeerPod: boolean;
@@ -40,7 +50,7 @@ export function verdictOf(vm: Vm, around: VmSurroundings): VmVerdict {
   if (around.hasAdaptor) return keep("its node's adaptor sees to it");
   if (around.hasPeerPod) return keep("has a PeerPod");
   if (around.pod !== "gone") return keep("its pod may be there");
-  return { kind: "suspect", reason: "pod-gone", isProven: false };
+  return { kind: "suspect", reason: isOfPool(vm) ? "pool-abandoned" : "pod-gone", isProven: false };
 }
 
 /** Remembers since when something has been so without a break, by a clock that never goes back. */

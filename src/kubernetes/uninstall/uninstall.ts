@@ -4,12 +4,12 @@ import type { Clock } from "../../platform/index.ts";
 import {
   type ApiObject,
   type ClusterClient,
+  hasEnded,
   METADATA,
   PEER_POD_FINALIZER,
   PEER_PODS,
   type PeerPod,
   PODS,
-  type Pod,
   type Resource,
 } from "../client/index.ts";
 
@@ -33,7 +33,6 @@ const LOOK_EVERY_MS = 2000;
 const MAX_ROUNDS = 5;
 
 const placeOf = ({ metadata }: ApiObject): string => `${metadata.namespace ?? ""}/${metadata.name}`;
-const hasEnded = ({ status }: Pod): boolean => status?.phase === "Succeeded" || status?.phase === "Failed";
 
 /** Pods of the runtime class that have a node and have not ended, as `namespace/name`. */
 export async function runningPeerPods(
