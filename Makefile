@@ -48,7 +48,7 @@ test-node: setup ## the chart on a one-node Kubernetes, built by Go; peer pods t
 crash-matrix: setup ## every part killed at every step of a pod's life, and what is left counted
 	@$(NODE) test/crash-matrix/main.ts
 
-bench: setup ## what our way to the agent costs, in ratios; GO_ADAPTOR=path measures the Go adaptor beside it, PEERS_DIR has the stock peers
+bench: setup ## what our way to the agent costs, in ratios; BENCH_OTHER=path measures another adaptor beside it, PEERS_DIR has the stock peers
 	@$(NODE) bench/main.ts
 
 fleet: setup ## fifty nodes of thirty pods in simulation, and a model for more; minutes of computing

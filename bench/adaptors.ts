@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { HypervisorDefinition } from "../src/gen/hypervisor/hypervisor.ts";
@@ -6,9 +6,9 @@ import { createClient, TtrpcClient } from "../src/ttrpc/index.ts";
 import type { TestNode } from "../test/node/test-node.ts";
 import { dial, PlayedShim } from "../test/shim/played-shim.ts";
 import type { OtherAdaptor } from "./peers.ts";
-import { type Memory, memoryOf, Process } from "./processes.ts";
+import { cpuMsOf, type Memory, memoryOf, Process } from "./processes.ts";
 
-/** Most pods at once, with room for what is being deleted. */
+/** Most pods at once, with room for what is being deleted, unless a site says otherwise. */
 const LIMIT = 64;
 /** Two adaptors on one node: each has VXLAN ids of its own. */
 const FIRST_VXLAN_ID = { ours: 555_000, other: 565_000 } as const;
@@ -18,6 +18,8 @@ export interface Adaptor {
   readonly name: "ours" | "other";
   readonly shim: PlayedShim;
   memory(): Memory;
+  /** Used since the start of all processes, commands that they have run included, milliseconds. */
+  cpuMs(): number;
   kill(): Promise<void>;
 }
 
@@ -27,73 +29,93 @@ export interface Place {
   readonly socket: string;
 }
 
+/** Short names: a pod's agent socket is below it, and the path of a socket has 107 bytes at most. */
 function newPlace(node: TestNode, name: string): Place {
-  const dir = join(node.dir, name);
-  mkdirSync(dir);
-  return { dir, socket: join(dir, "hypervisor.sock") };
+  for (let n = 1; ; n++) {
+    const dir = join(node.dir, `${name}${n}`);
+    if (existsSync(dir)) continue;
+    mkdirSync(dir);
+    return { dir, socket: join(dir, "hypervisor.sock") };
+  }
+}
+
+/** What adaptors are started with. */
+export interface Site {
+  /** Folders of adaptors are made in it. */
+  readonly node: TestNode;
+  readonly program: string;
+  readonly other: { readonly command: OtherAdaptor; readonly script: string } | undefined;
+  /** Of the machine room; by default the node's own. */
+  readonly cloudSocket?: string;
+  /** For ours, another provider than the mock cloud's, with what it needs to know in its environment. */
+  readonly cloud?: { readonly provider: string; readonly env: Readonly<Record<string, string>> };
+  readonly limit?: number;
 }
 
 /** Starts the adaptors of one bench, each time in a folder of its own. */
 export class Starter {
-  readonly #node: TestNode;
-  readonly #program: string;
-  readonly #other: { readonly command: OtherAdaptor; readonly script: string } | undefined;
-  #places = 0;
+  readonly #site: Site;
 
-  constructor(
-    node: TestNode,
-    program: string,
-    other: { readonly command: OtherAdaptor; readonly script: string } | undefined,
-  ) {
-    this.#node = node;
-    this.#program = program;
-    this.#other = other;
+  constructor(site: Site) {
+    this.#site = site;
+  }
+
+  get #limit(): number {
+    return this.#site.limit ?? LIMIT;
   }
 
   /** Whether there is another one. */
   get hasOther(): boolean {
-    return this.#other !== undefined;
+    return this.#site.other !== undefined;
+  }
+
+  /** The script that stands for the cloud of the other one. */
+  get script(): string | undefined {
+    return this.#site.other?.script;
   }
 
   place(name: string): Place {
-    return newPlace(this.#node, `${name}${++this.#places}`);
+    return newPlace(this.#site.node, name);
   }
 
   shimProxy(place: Place): Process {
     return new Process("shim-proxy", {
-      argv: [this.#program, "shim-proxy", `-socket=${place.socket}`],
+      argv: [this.#site.program, "shim-proxy", `-socket=${place.socket}`],
       logPath: join(place.dir, "shim-proxy.log"),
     });
   }
 
   controlPlane(place: Place): Process {
+    const { cloud } = this.#site;
     const flags = [
       `-socket=${place.socket}`,
       `-pods-dir=${join(place.dir, "pods")}`,
       `-state-dir=${stateDir(place)}`,
-      `-mock-cloud-socket=${join(this.#node.dir, "cloud.sock")}`,
-      `-peerpods-limit-per-node=${LIMIT}`,
+      ...(cloud === undefined
+        ? [`-mock-cloud-socket=${this.#site.cloudSocket ?? join(this.#site.node.dir, "cloud.sock")}`]
+        : []),
+      `-peerpods-limit-per-node=${this.#limit}`,
       `-vxlan-min-id=${FIRST_VXLAN_ID.ours}`,
       "-shim-proxy=external",
     ];
     return new Process("adaptor", {
-      argv: [this.#program, "mock", ...flags],
+      argv: [this.#site.program, cloud?.provider ?? "mock", ...flags],
       logPath: join(place.dir, "adaptor.log"),
       // The other adaptor's probe port is not to be chosen.
-      env: { CLUSTER_ID: "bench", PROBE_PORT: "18000" },
+      env: { CLUSTER_ID: "bench", PROBE_PORT: "18000", ...cloud?.env },
     });
   }
 
   otherProcess(place: Place): Process {
-    if (this.#other === undefined) throw new Error("there is no other adaptor");
-    const { command, script } = this.#other;
+    if (this.#site.other === undefined) throw new Error("there is no other adaptor");
+    const { command, script } = this.#site.other;
     const flags = [
       "-socket",
       place.socket,
       "-pods-dir",
       join(place.dir, "pods"),
       "-peerpods-limit-per-node",
-      `${LIMIT}`,
+      `${this.#limit}`,
       "-vxlan-min-id",
       `${FIRST_VXLAN_ID.other}`,
     ];
@@ -121,6 +143,7 @@ export class Starter {
       name: "other",
       shim: new PlayedShim(place.socket),
       memory: () => memoryOf([process.pid]),
+      cpuMs: () => cpuMsOf([process.pid]),
       kill: () => process.kill(),
     };
   }
@@ -152,6 +175,10 @@ export class OurAdaptor implements Adaptor {
 
   memory(): Memory {
     return memoryOf(this.#processes.map((process) => process.pid));
+  }
+
+  cpuMs(): number {
+    return cpuMsOf(this.#processes.map((process) => process.pid));
   }
 
   /** Of each process, by name. */

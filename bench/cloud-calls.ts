@@ -204,7 +204,7 @@ export function cloudCallRows(measured: readonly CloudCalls[]): readonly Row[] {
       what: `${who}: ${what}`,
       unit: "calls",
       values: { ours },
-      ...(atMost === undefined ? {} : { target: { atMost } }),
+      ...(atMost === undefined ? {} : { target: { of: "ours", atMost } }),
     });
     return [
       row("API calls per create", run.perCreate, most?.create),

@@ -1,24 +1,18 @@
 import { once } from "node:events";
 import { connect as tlsConnect } from "node:tls";
-import { CopyFileRequest } from "../src/gen/agent/agent.ts";
+import { CopyFileRequest, ReadStreamRequest } from "../src/gen/agent/agent.ts";
 import { CheckRequest } from "../src/gen/agent/health.ts";
 import { dial } from "../test/shim/played-shim.ts";
 import type { VmKeys } from "./adaptors.ts";
 import { type Drive, RawClient, type RepeatedRequest, repeatedRequest, type Until } from "./raw-client.ts";
-import { interleave, median, quantile } from "./stats.ts";
+import type { Column } from "./report.ts";
+import type { Effort } from "./settings.ts";
+import { interleave } from "./stats.ts";
+import { READ_BYTES } from "./stub-agent-service.ts";
 
-/** Ways to the agent. */
-export type Way = "direct" | "forwarder" | "ours" | "other";
+export type Way = Column;
 
-/** How much is measured. */
-export interface Effort {
-  readonly rounds: number;
-  readonly checks: number;
-  readonly rateMs: number;
-  readonly chunks: number;
-}
-
-const CHUNK_BYTES = 1024 * 1024;
+export const CHUNK_BYTES: number = 1024 * 1024;
 const FORWARDER_PORT = 15150;
 
 export const CHECK: RepeatedRequest = repeatedRequest(
@@ -55,63 +49,55 @@ export async function forwarderClient(keys: VmKeys): Promise<RawClient> {
   return new RawClient(socket);
 }
 
-/** Of one way: times in milliseconds, rates per second. */
-export interface DataPlaneFigures {
-  readonly checkMs: number;
-  readonly checkP99Ms: number;
-  readonly ratePerSecond: Readonly<Record<string, number>>;
-  readonly copyMBps: number;
-}
+/** A read of a container's output, as a shim asks for it. */
+const READ_STDOUT: RepeatedRequest = repeatedRequest(
+  "grpc.AgentService",
+  "ReadStdout",
+  ReadStreamRequest.encode({ containerId: "bench", execId: "bench", len: READ_BYTES }).finish(),
+);
 
 export const IN_FLIGHT = [1, 32, 256] as const;
 
-/** Measures Health.Check and CopyFile over each way, in turns. */
+type Drives = ReadonlyMap<Way, readonly Drive[]>;
+
+/** Every drive of every way, in the order of the turns. */
+export interface DataPlane {
+  /** Health.Check, one at a time, with the latency of each. */
+  readonly checks: Drives;
+  /** Health.Check with so many in flight. */
+  readonly rates: ReadonlyMap<number, Drives>;
+  /** CopyFile in chunks of 1 MiB, one at a time. */
+  readonly copies: Drives;
+  /** ReadStdout with answers of 32 KiB, the next one asked for as soon as one has come. */
+  readonly reads: Drives;
+}
+
+/** Measures Health.Check, CopyFile and ReadStdout over each way, in turns. */
 export async function measureDataPlane(
   clients: ReadonlyMap<Way, RawClient>,
-  effort: Effort,
+  effort: Effort["dataPlane"],
   note: (text: string) => void,
-): Promise<ReadonlyMap<Way, DataPlaneFigures>> {
-  const over = (
-    rounds: number,
-    request: RepeatedRequest,
-    inFlight: number,
-    until: Until,
-  ): Promise<ReadonlyMap<Way, readonly Drive[]>> =>
+): Promise<DataPlane> {
+  const over = (rounds: number, request: RepeatedRequest, inFlight: number, until: Until): Promise<Drives> =>
     interleave(
       rounds,
       new Map([...clients].map(([way, client]) => [way, () => client.drive(request, inFlight, until)])),
     );
   const copy = copyFile();
-  note("Health.Check and CopyFile, warming up");
+  note("Health.Check, CopyFile and ReadStdout, warming up");
   await over(1, CHECK, 32, { ms: effort.rateMs });
   await over(1, copy, 1, { calls: Math.ceil(effort.chunks / 4) });
+  await over(1, READ_STDOUT, 1, { calls: Math.ceil(effort.reads / 4) });
   note("Health.Check, one at a time");
-  const latencies = await over(effort.rounds, CHECK, 1, { calls: effort.checks });
-  const rates = new Map<number, ReadonlyMap<Way, readonly Drive[]>>();
+  const checks = await over(effort.rounds, CHECK, 1, { calls: effort.checks });
+  const rates = new Map<number, Drives>();
   for (const inFlight of IN_FLIGHT) {
     note(`Health.Check, ${inFlight} in flight`);
     rates.set(inFlight, await over(effort.rounds, CHECK, inFlight, { ms: effort.rateMs }));
   }
   note("CopyFile in 1 MiB chunks, one at a time");
   const copies = await over(effort.rounds, copy, 1, { calls: effort.chunks });
-  const perSecond = ({ calls, elapsedMs }: Drive): number => (calls * 1000) / elapsedMs;
-  return new Map(
-    [...clients.keys()].map((way) => {
-      const ms = (latencies.get(way) ?? []).flatMap((drive) => drive.latenciesMs);
-      return [
-        way,
-        {
-          checkMs: median(ms),
-          checkP99Ms: quantile(ms, 0.99),
-          ratePerSecond: Object.fromEntries(
-            IN_FLIGHT.map((inFlight) => [
-              `${inFlight}`,
-              median((rates.get(inFlight)?.get(way) ?? []).map(perSecond)),
-            ]),
-          ),
-          copyMBps: median((copies.get(way) ?? []).map((drive) => (perSecond(drive) * CHUNK_BYTES) / 1e6)),
-        },
-      ];
-    }),
-  );
+  note("ReadStdout of 32 KiB, one at a time");
+  const reads = await over(effort.rounds, READ_STDOUT, 1, { calls: effort.reads });
+  return { checks, rates, copies, reads };
 }

@@ -1,21 +1,35 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeError } from "../src/errors/index.ts";
+import { cpuMsOfEndedChildren } from "./processes.ts";
 import type { RoomApi } from "./room-api.ts";
+
+/** A cloud for an adaptor whose provider runs a script. */
+export interface ScriptedCloud {
+  readonly script: string;
+  close(): void;
+}
+
+/** Runs of each kind of script, when its cost is measured. */
+const COST_RUNS = 40;
+/** About as much as a pod's user data. */
+const USER_DATA_BYTES = 6_000;
 
 /**
  * The machine room for an adaptor whose provider runs a script: `script create NAME IMAGE <user-data` prints `id address`, `script delete ID`.
  * The script only leaves its request in a folder and waits for the answer in a pipe, so that it costs that adaptor three small processes
  * and no interpreter; the work is done here.
  */
-export function scriptedCloud(dir: string, room: RoomApi): { readonly script: string; close(): void } {
+export function scriptedCloud(dir: string, room: RoomApi): ScriptedCloud {
   mkdirSync(dir);
   const script = join(dir, "script.sh");
   const lines = [
     "#!/bin/sh",
     `cd '${dir}' || exit 1`,
     "mkfifo $$.answer",
-    '{ echo "$*"; if [ "$1" = create ]; then cat; fi; } >.$$',
+    '{ echo "$*"; if [ "$1" != delete ]; then cat; fi; } >.$$',
     "mv .$$ $$.request",
     "read -r code text <$$.answer",
     'echo "$text"',
@@ -34,11 +48,29 @@ export function scriptedCloud(dir: string, room: RoomApi): { readonly script: st
   return { script, close: () => watcher.close() };
 }
 
+/** CPU milliseconds that the script itself costs for a create and a delete: no work of the adaptor that has to run it. */
+export async function scriptCost(
+  script: string,
+): Promise<{ readonly create: number; readonly remove: number }> {
+  const cost = async (...args: string[]): Promise<number> => {
+    const beforeMs = cpuMsOfEndedChildren();
+    for (let n = 0; n < COST_RUNS; n++) {
+      const child = spawn(script, args, { stdio: ["pipe", "ignore", "ignore"] });
+      child.stdin.on("error", () => undefined); // A delete reads nothing.
+      child.stdin.end("#".repeat(USER_DATA_BYTES));
+      await once(child, "exit");
+    }
+    return (cpuMsOfEndedChildren() - beforeMs) / COST_RUNS;
+  };
+  return { create: await cost("nothing"), remove: await cost("delete", "nothing") };
+}
+
 /** Exit status and output. */
 async function answer(text: string, room: RoomApi): Promise<string> {
   const [first = "", ...rest] = text.split("\n");
   const [verb, subject = ""] = first.split(" ");
   try {
+    if (verb === "nothing") return "0";
     if (verb !== "create") {
       await room.remove(subject);
       return "0";

@@ -1,6 +1,7 @@
 import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../test/node/child.ts";
+import type { BenchJson } from "./bench-json.ts";
 
 /** What stands in the pod VMs. */
 export interface VmPeer {
@@ -65,19 +66,20 @@ export interface OtherAdaptor {
   readonly args: readonly string[];
 }
 
-/** What GO_ADAPTOR names; undefined when it is unset; a text when it cannot be used. */
+/** What BENCH_OTHER names, or GO_ADAPTOR as it was called first; undefined when neither is set; a text when it cannot be used. */
 export function otherAdaptor(
   env: Readonly<Record<string, string | undefined>>,
 ): OtherAdaptor | string | undefined {
-  const command = env["GO_ADAPTOR"] ?? "";
+  const command = env["BENCH_OTHER"] ?? env["GO_ADAPTOR"] ?? "";
   if (command === "") return undefined;
-  if (!isExecutable(command)) return `GO_ADAPTOR=${command} is not an executable file`;
-  const args = (env["GO_ADAPTOR_ARGS"] ?? "byom -script {script}").split(" ").filter((arg) => arg !== "");
+  if (!isExecutable(command)) return `${command} is not an executable file`;
+  const given = env["BENCH_OTHER_ARGS"] ?? env["GO_ADAPTOR_ARGS"] ?? "byom -script {script}";
+  const args = given.split(" ").filter((arg) => arg !== "");
   return { command, args };
 }
 
 /** What the machine is. */
-export function machineFacts(): Record<string, string | number> {
+export function machineFacts(): Omit<BenchJson["machine"], "cores"> {
   const first = (path: string, pattern: RegExp): string =>
     pattern.exec(readFileSync(path, "utf8"))?.[1]?.trim() ?? "unknown";
   return {

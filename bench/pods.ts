@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { PodNetwork, TestNode } from "../test/node/test-node.ts";
-import { dial, podAnnotations } from "../test/shim/played-shim.ts";
+import { dial, type PodIdentity, podAnnotations } from "../test/shim/played-shim.ts";
 import type { Adaptor } from "./adaptors.ts";
 import { RawClient, type RepeatedRequest } from "./raw-client.ts";
 
@@ -27,17 +27,24 @@ export class BenchPod {
   readonly id: string = randomBytes(32).toString("hex");
   readonly #adaptor: Adaptor;
   readonly #network: PodNetwork;
-  readonly #name: string;
   #socket = "";
 
   constructor(adaptor: Adaptor, network: PodNetwork) {
     this.#adaptor = adaptor;
     this.#network = network;
-    this.#name = `bench-${this.id.slice(0, 8)}`;
+  }
+
+  get identity(): PodIdentity {
+    return { name: `bench-${this.id.slice(0, 8)}`, namespace: "bench" };
+  }
+
+  /** Of the agent, once created. */
+  get socket(): string {
+    return this.#socket;
   }
 
   async create(): Promise<void> {
-    const annotations = podAnnotations({ name: this.#name, namespace: "bench" });
+    const annotations = podAnnotations(this.identity);
     this.#socket = await this.#adaptor.shim.createVm(this.id, annotations, this.#network.netns);
   }
 

@@ -109,18 +109,61 @@ export interface Memory {
 export function memoryOf(pids: readonly number[]): Memory {
   const kib = { pss: 0, rss: 0 };
   for (const pid of withChildren(pids)) {
-    const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+    const text = pids.includes(pid)
+      ? readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")
+      : ofChild(pid, "smaps_rollup");
+    if (text === "") continue;
     kib.pss += Number(/^Pss:\s+(\d+)/m.exec(text)?.[1]);
     kib.rss += Number(/^Rss:\s+(\d+)/m.exec(text)?.[1]);
   }
   return { pssMb: (kib.pss * 1024) / 1e6, rssMb: (kib.rss * 1024) / 1e6 };
 }
 
+/** Linux counts a process's time in these for user space (USER_HZ), on every architecture of ours. */
+const TICK_MS = 10;
+
+/**
+ * CPU time (user and system) that the processes, their children and all those that have ended have used, milliseconds; in steps of
+ * 10 ms. What the kernel does for them in threads of its own is not in it.
+ */
+export function cpuMsOf(pids: readonly number[]): number {
+  const all = withChildren(pids).map(cpuTimes);
+  return all.reduce((sum, { own, ended }) => sum + own + ended, 0);
+}
+
+/** CPU time of the children of this process that have ended, milliseconds. */
+export const cpuMsOfEndedChildren = (): number => cpuTimes(process.pid).ended;
+
+/** 0 for one that has ended and was waited for: its parent has its time. */
+function cpuTimes(pid: number): { readonly own: number; readonly ended: number } {
+  const text = ofChild(pid, "stat");
+  // proc(5): the command's name may hold anything; utime, stime, cutime and cstime are fields 14 to 17.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const [user = 0, system = 0, endedUser = 0, endedSystem = 0] = fields.slice(11, 15).map(Number);
+  return { own: (user + system) * TICK_MS, ended: (endedUser + endedSystem) * TICK_MS };
+}
+
+/** "" of one that has ended meanwhile. */
+function ofChild(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 function withChildren(pids: readonly number[]): readonly number[] {
   return pids.flatMap((pid) => [pid, ...withChildren(childrenOf(pid))]);
 }
 
-const childrenOf = (pid: number): readonly number[] =>
-  readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+function childrenOf(pid: number): readonly number[] {
+  let tasks: readonly string[] = [];
+  try {
+    tasks = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // It has ended meanwhile.
+  }
+  return tasks.flatMap((task) =>
+    ofChild(pid, `task/${task}/children`).split(" ").filter(Boolean).map(Number),
   );
+}

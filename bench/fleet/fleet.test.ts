@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { plot } from "../plot.ts";
 import { type FleetRun, simulateAzure } from "./azure-fleet.ts";
 import { estimate, fitFactor, floor } from "./model.ts";
-import { plot } from "./plot.ts";
 
 test("ten nodes that start thirty pods each at once stay within Azure's limits, fail none and leave nothing", async () => {
   const run = await simulateAzure({ nodes: 10, podsPerNode: 30, steadySeconds: 7200, reaperSeconds: 3600 });

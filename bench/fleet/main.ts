@@ -1,9 +1,9 @@
 // `make fleet`: a fleet of nodes in simulation, and a model for larger ones. FLEET_SHAPES=nodes x pods per node, `1x30,50x30`; FLEET_JSON and
 // FLEET_PLOT name files for what came out. Virtual time: the figures do not depend on the machine, only the waiting does.
 import { writeFileSync } from "node:fs";
+import { plot } from "../plot.ts";
 import { type FleetRun, simulateAzure } from "./azure-fleet.ts";
 import { estimate, fitFactor, floor } from "./model.ts";
-import { plot } from "./plot.ts";
 
 const SHAPES = process.env["FLEET_SHAPES"] ?? "1x30,5x30,10x30,20x30,50x30";
 /** Nodes of 30 pods for which only the model speaks. */

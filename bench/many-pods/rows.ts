@@ -1,0 +1,251 @@
+import type { Adaptor } from "../adaptors.ts";
+import type { Plot } from "../plot.ts";
+import type { Memory } from "../processes.ts";
+import { type Column, type Row, type Target, turnsRow, type Values } from "../report.ts";
+import type { Step } from "../settings.ts";
+import { median, quantile } from "../stats.ts";
+import type { ClusterMemory } from "./cluster-memory.ts";
+import type { ManyPods } from "./measure.ts";
+import type { Recovery } from "./recovery.ts";
+import type { StepFigures } from "./steps.ts";
+
+/** A cost that grows by no more than this from 20 to 500 pods counts as the same. */
+const FLAT = 1.1;
+
+type Reduce = (rounds: readonly StepFigures[]) => number;
+
+/** What one pod costs, of one round. */
+interface Cost {
+  readonly what: string;
+  readonly unit: string;
+  readonly of: (round: StepFigures) => number;
+}
+
+const START_TIME: Cost = {
+  what: "time per pod, start",
+  unit: "ms",
+  of: ({ allReadyMs, pods }) => allReadyMs / pods,
+};
+const START_CPU: Cost = {
+  what: "CPU per pod, start",
+  unit: "ms",
+  of: ({ createCpuMs, pods }) => createCpuMs / pods,
+};
+const STOP_TIME: Cost = {
+  what: "time per pod, stop",
+  unit: "ms",
+  of: ({ allStoppedMs, pods }) => allStoppedMs / pods,
+};
+const STOP_CPU: Cost = {
+  what: "CPU per pod, stop",
+  unit: "ms",
+  of: ({ stopCpuMs, pods }) => stopCpuMs / pods,
+};
+const MEMORY: Cost = {
+  what: "PSS per pod",
+  unit: "MB",
+  of: ({ fullMemory, emptyMemory, pods }) => (fullMemory.pssMb - emptyMemory.pssMb) / pods,
+};
+const REST_CPU: Cost = {
+  what: "CPU per pod at rest, each second",
+  unit: "ms",
+  of: ({ restCpuMsPerSecond, pods }) => restCpuMsPerSecond / pods,
+};
+const COSTS: readonly Cost[] = [START_TIME, START_CPU, STOP_TIME, STOP_CPU, MEMORY, REST_CPU];
+
+const atATime = ({ pods, inFlight }: Step): string =>
+  inFlight === pods ? `${pods} at once` : `${pods} pods, ${inFlight} at a time`;
+const name = (step: Step): string => (step.pods === 1 ? "1 pod" : atATime(step));
+
+const mean =
+  (pick: (round: StepFigures) => number): Reduce =>
+  (rounds) =>
+    rounds.reduce((sum, round) => sum + pick(round), 0) / rounds.length;
+
+/** Without the CPU time of the script that stands for the other adaptor's cloud. */
+function withoutScript({ steps, scriptCostMs }: ManyPods): ManyPods["steps"] {
+  if (scriptCostMs === undefined) return steps;
+  const less = (round: StepFigures): StepFigures => ({
+    ...round,
+    createCpuMs: round.createCpuMs - scriptCostMs.create * round.readyMs.length,
+    stopCpuMs: round.stopCpuMs - scriptCostMs.remove * round.stopMs.length,
+  });
+  return steps.map(({ step, rounds }) => ({
+    step,
+    rounds: new Map([...rounds].map(([who, all]) => [who, who === "other" ? all.map(less) : all] as const)),
+  }));
+}
+
+/** Rows of the steps: what a pod costs at each, and whether it is as much with many as with few. */
+export function manyPodsRows(measured: ManyPods): readonly Row[] {
+  const steps = withoutScript(measured);
+  return [
+    ...steps.flatMap(({ step, rounds }) => readyRows(step, rounds)),
+    ...COSTS.flatMap((cost) =>
+      steps
+        .filter(({ step }) => step.pods <= 20 || step.inFlight < step.pods)
+        .map(({ step, rounds }) =>
+          turnsRow({ what: `${cost.what}, ${name(step)}`, unit: cost.unit }, rounds, mean(cost.of)),
+        ),
+    ),
+    ...flatRows(steps),
+    ...steps.flatMap(({ step, rounds }) => [
+      turnsRow(
+        {
+          what: `PSS of all processes, ${name(step)}, at rest, no other traffic before`,
+          unit: "MB",
+          ...(step.pods === 20 ? { target: { of: "ours", atMost: 110 } as const } : {}),
+        },
+        rounds,
+        mean(({ fullMemory }) => fullMemory.pssMb),
+      ),
+    ]),
+    failureRow(steps),
+  ];
+}
+
+const COLOURS = { ours: "#2471a3", other: "#b9770e" } as const;
+interface Chart {
+  readonly title: string;
+  /** By the label of their lines; the first is drawn full, the others dashed. */
+  readonly costs: Readonly<Record<string, Cost>>;
+}
+
+const CHARTS: Readonly<Record<string, Chart>> = {
+  "cpu-per-pod": {
+    title: "CPU per pod, all processes and their commands",
+    costs: { start: START_CPU, stop: STOP_CPU },
+  },
+  "time-per-pod": { title: "Time per pod, 20 at a time", costs: { start: START_TIME, stop: STOP_TIME } },
+  "rest-per-pod": { title: "CPU per pod at rest, each second", costs: { "at rest": REST_CPU } },
+  "memory-per-pod": { title: "Memory (PSS) per pod", costs: { PSS: MEMORY } },
+};
+
+/** Cost per pod over the number of pods. */
+export function manyPodsCharts(measured: ManyPods): Readonly<Record<string, Plot>> {
+  const steps = withoutScript(measured).filter(({ step }) => step.pods <= 20 || step.inFlight < step.pods);
+  const contestants = [...new Set(steps.flatMap(({ rounds }) => [...rounds.keys()]))];
+  const line = (who: Adaptor["name"], { of }: Cost): Plot["series"][number]["points"] =>
+    steps
+      .map(({ step, rounds }) => [step.pods, mean(of)(rounds.get(who) ?? [])] as const)
+      // The axes are logarithmic, and little CPU time is 0 in the kernel's ticks.
+      .filter(([, value]) => value > 0);
+  return Object.fromEntries(
+    Object.entries(CHARTS).map(([chart, { title, costs }]) => [
+      chart,
+      {
+        title,
+        xLabel: "pods",
+        yLabel: Object.values(costs)[0]?.unit ?? "",
+        series: contestants.flatMap((who) =>
+          Object.entries(costs)
+            .map(([label, cost], place) => ({
+              name: `${who}, ${label}`,
+              colour: COLOURS[who],
+              dashed: place > 0,
+              points: line(who, cost),
+            }))
+            .filter(({ points }) => points.length > 0),
+        ),
+      },
+    ]),
+  );
+}
+
+function readyRows(step: Step, rounds: ReadonlyMap<Adaptor["name"], readonly StepFigures[]>): readonly Row[] {
+  const all =
+    (pick: (round: StepFigures) => readonly number[], q: number): Reduce =>
+    (some) =>
+      quantile(some.flatMap(pick), q);
+  const burst: Target | undefined = step.pods === 20 ? { of: "ours/other", atMost: 0.8 } : undefined;
+  const stop: Target | undefined = step.pods === 1 ? { of: "ours/other", atMost: 0.8 } : undefined;
+  return [
+    turnsRow(
+      { what: `stub VMs, ${name(step)}: ready, median`, unit: "ms" },
+      rounds,
+      all(({ readyMs }) => readyMs, 0.5),
+    ),
+    turnsRow(
+      { what: `stub VMs, ${name(step)}: ready, p99`, unit: "ms" },
+      rounds,
+      all(({ readyMs }) => readyMs, 0.99),
+    ),
+    ...(step.pods === 1
+      ? []
+      : [
+          turnsRow(
+            { what: `stub VMs, ${name(step)}: all ready`, unit: "ms", ...(burst && { target: burst }) },
+            rounds,
+            (some) => median(some.map(({ allReadyMs }) => allReadyMs)),
+          ),
+        ]),
+    turnsRow(
+      { what: `stub VMs, ${name(step)}: StopVM, median`, unit: "ms", ...(stop && { target: stop }) },
+      rounds,
+      all(({ stopMs }) => stopMs, 0.5),
+    ),
+    turnsRow(
+      { what: `stub VMs, ${name(step)}: StopVM, p99`, unit: "ms" },
+      rounds,
+      all(({ stopMs }) => stopMs, 0.99),
+    ),
+  ];
+}
+
+/** Cost per pod with the most pods to that with 20, each 20 at a time. */
+function flatRows(steps: ManyPods["steps"]): readonly Row[] {
+  const comparable = steps.filter(({ step }) => step.inFlight === 20);
+  const few = comparable.find(({ step }) => step.pods === 20);
+  const many = comparable.at(-1);
+  if (few === undefined || many === undefined || many === few) return [];
+  return COSTS.map(({ what, of }) => ({
+    what: `${what}: with ${many.step.pods} pods to with 20`,
+    unit: "ratio",
+    values: Object.fromEntries(
+      [...many.rounds].map(([who, rounds]) => [who, mean(of)(rounds) / mean(of)(few.rounds.get(who) ?? [])]),
+    ) satisfies Values,
+    target: { of: "ours", atMost: FLAT },
+  }));
+}
+
+function failureRow(steps: ManyPods["steps"]): Row {
+  const values: Partial<Record<Adaptor["name"], number>> = {};
+  for (const { rounds } of steps)
+    for (const [who, all] of rounds)
+      values[who] = (values[who] ?? 0) + all.reduce((sum, { failures }) => sum + failures, 0);
+  return { what: "stub VMs: pods that failed to start", unit: "", values };
+}
+
+/** Rows of what a killed adaptor's successor takes. The other one keeps no journal: its pods end with it. */
+export function recoveryRows({ pods, besideProxyMs, besideProxyCpuMs, coldMs }: Recovery): readonly Row[] {
+  const rounds = (values: readonly number[]): ReadonlyMap<Column, readonly number[]> =>
+    new Map([["ours", values]]);
+  const row = (what: string, values: readonly number[], target?: Target): Row =>
+    turnsRow(
+      { what: `recovery with ${pods} pods: ${what}`, unit: "ms", ...(target && { target }) },
+      rounds(values),
+      median,
+    );
+  return [
+    row("adaptor killed, shim-proxy alive, until all are known", besideProxyMs, { of: "ours", atMost: 2000 }),
+    row("CPU of the new adaptor until then", besideProxyCpuMs),
+    row("both killed, until all are known", [coldMs], { of: "ours", atMost: 2000 }),
+  ];
+}
+
+const sumMb = (processes: Readonly<Record<string, Memory>>): number =>
+  Object.values(processes).reduce((sum, { pssMb }) => sum + pssMb, 0);
+
+/** Rows of the memory that a cloud's SDK and a cluster's API need. */
+export function clusterMemoryRows({ empty, full }: ClusterMemory): readonly Row[] {
+  const what = "PSS of all processes with Azure and Kubernetes";
+  return [
+    { what: `${what}, 0 pods`, unit: "MB", values: { ours: sumMb(empty) } },
+    {
+      what: `${what}, 20 pods`,
+      unit: "MB",
+      values: { ours: sumMb(full) },
+      target: { of: "ours", atMost: 200 },
+    },
+  ];
+}

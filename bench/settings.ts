@@ -1,0 +1,96 @@
+import { type OtherAdaptor, otherAdaptor } from "./peers.ts";
+
+/** So many pods, at most `inFlight` of them starting or stopping at a time. */
+export interface Step {
+  readonly pods: number;
+  readonly inFlight: number;
+}
+
+/** How much is measured. */
+export interface Effort {
+  readonly startUps: number;
+  readonly dataPlane: {
+    readonly rounds: number;
+    readonly checks: number;
+    readonly rateMs: number;
+    readonly chunks: number;
+    readonly reads: number;
+  };
+  readonly creates: number;
+  readonly starts: number;
+  readonly bursts: number;
+  readonly manyPods: {
+    /** Each with how often it is repeated: few pods are nothing to measure once. */
+    readonly steps: readonly (Step & { readonly rounds: number })[];
+    readonly restMs: number;
+    readonly recoveryPods: number;
+    readonly recoveries: number;
+  };
+}
+
+const QUICK: Effort = {
+  startUps: 3,
+  dataPlane: { rounds: 2, checks: 200, rateMs: 200, chunks: 16, reads: 400 },
+  creates: 6,
+  starts: 4,
+  bursts: 1,
+  manyPods: {
+    steps: [
+      { pods: 1, inFlight: 1, rounds: 4 },
+      { pods: 20, inFlight: 20, rounds: 2 },
+      { pods: 100, inFlight: 20, rounds: 1 },
+    ],
+    restMs: 1_000,
+    recoveryPods: 100,
+    recoveries: 1,
+  },
+};
+
+const WHOLE: Effort = {
+  startUps: 15,
+  dataPlane: { rounds: 8, checks: 1000, rateMs: 500, chunks: 60, reads: 2000 },
+  creates: 60,
+  starts: 16,
+  bursts: 4,
+  manyPods: {
+    steps: [
+      { pods: 1, inFlight: 1, rounds: 10 },
+      { pods: 20, inFlight: 20, rounds: 4 },
+      { pods: 100, inFlight: 20, rounds: 2 },
+      { pods: 100, inFlight: 100, rounds: 2 },
+      { pods: 500, inFlight: 20, rounds: 1 },
+    ],
+    restMs: 5_000,
+    recoveryPods: 500,
+    recoveries: 3,
+  },
+};
+
+/** What the bench is told by its environment. */
+export interface Settings {
+  readonly quick: boolean;
+  readonly effort: Effort;
+  /** File for everything that was measured; "" is none. */
+  readonly jsonFile: string;
+  /** Sections to run; all when empty. */
+  readonly only: readonly string[];
+  /** A real kata-agent to measure with instead of the stub; "" is the stub. */
+  readonly agent: string;
+  /** Folder with the stock programs of a pod VM; "" is none. */
+  readonly peersDir: string;
+  /** A text when one is named that cannot be used. */
+  readonly other: OtherAdaptor | string | undefined;
+}
+
+export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const quick = env["BENCH_QUICK"] === "1";
+  return {
+    quick,
+    effort: quick ? QUICK : WHOLE,
+    jsonFile: env["BENCH_JSON"] ?? "",
+    only: (env["BENCH_ONLY"] ?? "").split(",").filter((name) => name !== ""),
+    agent: env["BENCH_AGENT"] ?? "",
+    peersDir: env["PEERS_DIR"] ?? "",
+    other: otherAdaptor(env),
+  };
+}
