@@ -22,10 +22,12 @@ export interface UninstallRequest {
 }
 
 const MOST_NAMED = 20;
+/** Nothing was begun, and trying again will be refused too while nobody acts; the chart's Job ends with it at once. */
+const REFUSED = 3;
 
 /**
  * Takes the cluster's pod VMs down in an order in which none comes back or is forgotten: adaptors, VMs, PeerPods. May be repeated.
- * Resolves to the exit status: 1 when something is left, which is said.
+ * Resolves to the exit status: 1 when something is left, which is said; 3 when peer pods run and it was refused.
  */
 export async function uninstall(request: UninstallRequest): Promise<number> {
   const { signal, write, runtimeClass, namespace } = request;
@@ -42,7 +44,7 @@ export async function uninstall(request: UninstallRequest): Promise<number> {
     write(
       `NOT uninstalled: ${running.length} peer pods run (${running.slice(0, MOST_NAMED).join(", ")}${more}). Delete them first; or say that their VMs may be deleted under them (cleanup.whenPodsRun=destroy, -when-pods-run=destroy)\n`,
     );
-    return 1;
+    return REFUSED;
   }
   const deaf = await stopAdaptors({ client, clock }, { namespace, limitMs: request.adaptorLimitMs }, signal);
   if (deaf.length > 0)

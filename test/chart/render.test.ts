@@ -476,5 +476,17 @@ describe.skipIf("missing" in found)(`the chart${suffix}`, () => {
       "RoleBinding",
       "ServiceAccount",
     ]);
+    const job = hooks.find(({ kind }) => kind === "Job");
+    expect(job?.["spec"]).toMatchObject({
+      backoffLimit: 2,
+      podFailurePolicy: {
+        rules: [
+          {
+            action: "FailJob",
+            onExitCodes: { containerName: "cleanup", operator: "In", values: [2, 3] },
+          },
+        ],
+      },
+    });
   });
 });
