@@ -75,8 +75,8 @@ async function open({
   return {
     side,
     effective,
-    begin: async () => {
-      leave = await side.begin({ epoch: 1, journal: node.journal, provider }, never);
+    begin: () => {
+      leave = side.begin({ epoch: 1, journal: node.journal, provider });
     },
     leave: () => leave(),
     async [Symbol.asyncDispose]() {
@@ -97,13 +97,14 @@ test("the UID of kube-system is the cluster's identity, and is remembered for a 
   identityIs("cluster-uid");
   {
     await using first = await open({ clock: systemClock });
-    await first.begin();
+    first.begin();
+    await first.side.identified(never);
     expect(first.effective.current().owner.clusterId).toBe("cluster-uid");
     expect(node.journal.meta("cluster_id")).toBe("cluster-uid");
   }
   await server.stop();
   await using second = await open();
-  await second.begin();
+  second.begin();
   expect(second.effective.current().owner.clusterId).toBe("cluster-uid");
 });
 
@@ -111,12 +112,12 @@ test("an identity that is heard late goes before the remembered one, and is reme
   node.journal.setMeta("cluster_id", "of another cluster");
   api.fail({ resource: "namespaces", answer: "none" });
   await using early = await open();
-  await early.begin();
+  early.begin();
   expect(early.effective.current().owner.clusterId).toBe("of another cluster");
   api.heal();
   identityIs("cluster-uid");
   await using late = await open();
-  await late.begin();
+  late.begin();
   const { promise, resolve } = Promise.withResolvers<void>();
   const look = (): void => {
     if (late.effective.current().owner.clusterId === "cluster-uid") resolve();
@@ -129,14 +130,14 @@ test("an identity that is heard late goes before the remembered one, and is reme
 
 test("with CLUSTER_ID set nobody asks for it", async () => {
   await using it = await open({ clusterId: "mine" });
-  await it.begin();
+  it.begin();
   await until(() => api.calls.some((call) => call.resource === "nodes/status"));
   expect(api.calls.some((call) => call.resource === "namespaces")).toBe(false);
 });
 
 test("the capacity is there during the term and goes with the adaptor", async () => {
   await using it = await open({ clusterId: "c" });
-  await it.begin();
+  it.begin();
   await until(() => JSON.stringify(api.get("nodes", "n")).includes('"kata.peerpods.io/vm":"10"'));
   await it.leave();
   await it.side.withdraw();
@@ -145,7 +146,7 @@ test("the capacity is there during the term and goes with the adaptor", async ()
 
 test("PEERPODS_NODE_RESOURCE=off leaves the Node alone", async () => {
   await using it = await open({ clusterId: "c", nodeResource: "off" });
-  await it.begin();
+  it.begin();
   await it.leave();
   await it.side.withdraw();
   expect(api.calls.filter((call) => call.resource.startsWith("nodes"))).toEqual([]);
@@ -162,7 +163,7 @@ test("PEERPODS_NODE_RESOURCE=device-plugin tells the kubelet, as far as the clou
       clock: systemClock,
       provider,
     });
-    await it.begin();
+    it.begin();
     const devices = () => kubelet.devices("kata.peerpods.io/vm");
     await kubelet.until(() => devices().capacity === 10 && devices().allocatable === 2);
     await it.leave();
@@ -180,7 +181,7 @@ test("the Node's own limit becomes the lifecycle's", async () => {
     status: { capacity: {} },
   });
   await using it = await open({ clusterId: "c" });
-  await it.begin();
+  it.begin();
   await until(() => JSON.stringify(api.get("nodes", "n")).includes('"kata.peerpods.io/vm":"3"'));
   expect(it.effective.current().limit).toBe(3);
 });
@@ -189,7 +190,7 @@ test("a pod's start makes its PeerPod and an Event, its stop releases the PeerPo
   await using it = await open({ clusterId: "c" });
   node.onNotice = it.side.onNotice;
   api.put("pods", { metadata: { name: "pod-s1", namespace: "default" }, spec: { nodeName: "n" } });
-  await it.begin();
+  it.begin();
   await node.manager.create(node.request("s1"), never);
   await node.manager.start("s1", never);
   const peerPods = () => api.all("peerpods.confidentialcontainers.org");
@@ -199,16 +200,44 @@ test("a pod's start makes its PeerPod and an Event, its stop releases the PeerPo
   await until(() => peerPods().length === 0);
 });
 
-test("an API server that never answers delays a node's first VMs by seconds, and no later ones", async () => {
+test("a node that was never told its cluster makes no VM while the API server is silent, and makes it once it is told", async () => {
   api.fail({ answer: "none" });
   const clock = new FakeClock();
   await using it = await open({ clock });
-  const begun = it.begin();
-  await clock.advance(5000);
-  await begun;
+  it.begin();
+  const manager = node.managerWith({ identified: it.side.identified, config: it.effective });
+  const refused = manager.create(node.request("s1"), never);
+  refused.catch(() => undefined);
+  await clock.advance(60_000);
+  await expect(refused).rejects.toMatchObject({
+    kind: "unavailable",
+    message: expect.stringMatching(/kube-system.*CLUSTER_ID/),
+  });
+  expect(node.residue()).toEqual([]);
+  const held = manager.create(node.request("s2"), never);
+  it.effective.learn({ clusterId: "cluster-uid" });
+  await held;
+  await manager.start("s2", never);
+  expect([...node.cloud.vms.values()].map((vm) => vm.tags["peerpods-cluster"])).toEqual(["cluster-uid"]);
+});
+
+test("a node whose journal remembers its cluster waits for no API server", async () => {
+  api.fail({ answer: "none" });
   node.journal.setMeta("cluster_id", "remembered");
-  await using next = await open({ clock: new FakeClock() });
-  await next.begin();
+  await using it = await open({ clock: new FakeClock() });
+  it.begin();
+  await it.side.identified(never);
+});
+
+test("an API server that will not tell the cluster's identity keeps no pod waiting, and the log says what that costs", async () => {
+  const said: string[] = [];
+  await using it = await open({
+    clock: systemClock,
+    log: { ...silentLog, warn: (text) => said.push(text) },
+  });
+  it.begin();
+  await it.side.identified(never);
+  expect(said.join("\n")).toMatch(/VMs are made without.*CLUSTER_ID/);
 });
 
 test("status says what cannot be done now, and stops saying it", async () => {
@@ -220,7 +249,7 @@ test("status says what cannot be done now, and stops saying it", async () => {
   };
   api.fail({ verb: "list", resource: "peerpods.confidentialcontainers.org" });
   await using it = await open({ clusterId: "c", log });
-  await it.begin();
+  it.begin();
   await wrong.promise;
   expect(it.side.status).toEqual({
     nodeResource: "status",

@@ -125,8 +125,13 @@ export class ClusterSide {
     else if (notice.step === "vm.create" || notice.step === "start") this.#peerPods?.poke();
   };
 
-  /** From the lock on. Resolves when VMs can be made; gives what ends this part of the term. */
-  async begin(term: ClusterTerm, signal: AbortSignal): Promise<() => Promise<void>> {
+  /** As `SandboxDeps` has it. */
+  readonly identified = async (signal: AbortSignal): Promise<void> => {
+    await this.#identity?.settled(signal);
+  };
+
+  /** From the lock on. Gives what ends this part of the term. */
+  begin(term: ClusterTerm): () => Promise<void> {
     const { clock, log } = this.#deps;
     const { name } = this.#config.node;
     this.#term = term;
@@ -147,7 +152,7 @@ export class ClusterSide {
     const ending = new AbortController();
     const parts = [peerPods, this.#events, ...(this.#resource === undefined ? [] : [this.#resource])];
     const running = parts.map((part) => part.run(ending.signal));
-    await this.#identity?.begin(term.journal, signal);
+    this.#identity?.begin(term.journal);
     return async () => {
       ending.abort();
       await Promise.all(running);

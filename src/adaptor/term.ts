@@ -82,7 +82,7 @@ export async function runTerm(term: Term): Promise<void> {
   const runtime = opened.use(runtimeOf(config, clock));
   const deps: SandboxDeps = {
     ...(runtime && { runtime }),
-    ...(term.cluster && { pullSecrets: term.cluster.pullSecrets }),
+    ...(term.cluster && { pullSecrets: term.cluster.pullSecrets, identified: term.cluster.identified }),
     clock,
     log: withPodNames(log, journal),
     journal,
@@ -103,7 +103,7 @@ export async function runTerm(term: Term): Promise<void> {
     open.close(),
   );
   opened.defer(measureTerm(term, { epoch, journal, session }));
-  const leaveCluster = await term.cluster?.begin({ epoch, journal, provider: deps.provider }, term.stop);
+  const leaveCluster = term.cluster?.begin({ epoch, journal, provider: deps.provider });
   if (leaveCluster !== undefined) opened.defer(leaveCluster);
   term.state.owns({ epoch, journal, control, provider: term.provider });
   opened.defer(() => term.state.owned());

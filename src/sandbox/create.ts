@@ -48,6 +48,7 @@ export async function createSandbox(
 ): Promise<string> {
   const socket = agentSocketPath(deps.config.current().podsDir, request.sandboxId);
   const initdata = chooseInitdata(request.initdata, deps.config.current().globalInitdata);
+  await deps.identified?.(signal);
   const record = await reserveSlot(deps, slots, request, signal);
   if (record.phase === "stopping") {
     throw wrongState(`CreateVM: sandbox ${request.sandboxId} is being removed; the CRI makes a new one`);

@@ -74,6 +74,8 @@ export interface SandboxDeps {
   readonly runtime?: Runtime;
   /** Absent: not in Kubernetes. */
   readonly pullSecrets?: PullSecrets;
+  /** Resolves once VMs can carry their cluster's tag; rejects `unavailable` when that takes long. Absent: there is nothing to wait for. */
+  readonly identified?: (signal: AbortSignal) => Promise<void>;
   readonly files: SandboxFiles;
   readonly directVolumes: DirectVolumes;
   readonly issueIdentity: (serverName: string) => Promise<VmIdentity>;

@@ -64,6 +64,8 @@ async function begin(
     });
   // Killed while it waited for room; see below.
   if (record.phase === "starting" && deps.journal.vmOf(record.id) === undefined) await observer.room(signal);
+  // CreateVM has waited for it already, but the next process may know less than that one did.
+  await deps.identified?.(signal);
   intend(record);
   const vm = deps.journal.vmOf(record.id);
   if (vm?.userDataDue !== true) return record;

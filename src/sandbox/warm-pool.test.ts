@@ -48,6 +48,21 @@ describe("the warm pool", () => {
     expect(waiting(node)).not.toContain(name);
   });
 
+  test("makes no VM before the cluster whose tag it would carry is known", async () => {
+    using node = new FakeSandboxes({ pool: [{ kind: "default", count: 1 }] });
+    const known = Promise.withResolvers<void>();
+    const end = new AbortController();
+    const manager = node.managerWith({ identified: () => known.promise });
+    const kept = manager.keepPool(end.signal).catch(() => undefined);
+    await settle();
+    expect(node.residue()).toEqual([]);
+    known.resolve();
+    await settle();
+    expect(waiting(node)).toHaveLength(1);
+    end.abort(new Error("the test is over"));
+    await kept;
+  });
+
   test("a VM that served a pod never comes back to the pool", async () => {
     using node = new FakeSandboxes({ pool: [{ kind: "default", count: 1 }] });
     await using _ = keepPool(node);

@@ -17,7 +17,7 @@ const MAX_PAUSE_MS = 10 * 60_000;
 /** How long the pool takes no slot after one of its VMs had to make room: the pod may come a second time for it. */
 const YIELD_PAUSE_MS = 60_000;
 
-type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "config">;
+type Deps = Pick<SandboxDeps, "clock" | "log" | "journal" | "provider" | "config" | "identified">;
 
 interface Setback {
   readonly failures: number;
@@ -64,6 +64,7 @@ export class WarmPool {
         this.#trim();
         if (checkDue) await this.#check(signal);
         checkDue = false;
+        await this.#deps.identified?.(signal);
         this.#resume();
         await this.#changes.until(
           () => (this.#fill() || checkDue || this.#isOutdated || this.#isOverLimit ? true : undefined),

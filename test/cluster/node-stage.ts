@@ -215,10 +215,7 @@ export class Stage implements AsyncDisposable {
     );
     this.#undo.defer(() => side.close());
     sandboxes.onNotice = side.onNotice;
-    const leave = await side.begin(
-      { epoch: 1, journal: sandboxes.journal, provider: sandboxes.cloud },
-      never,
-    );
+    const leave = side.begin({ epoch: 1, journal: sandboxes.journal, provider: sandboxes.cloud });
     this.#undo.defer(leave);
     const manager = sandboxes.managerWith({
       pullSecrets: side.pullSecrets,
