@@ -186,6 +186,29 @@ test("the Node's own limit becomes the lifecycle's", async () => {
   expect(it.effective.current().limit).toBe(3);
 });
 
+test("the Node's own limit counts from the start of the next adaptor, until the Node says otherwise", async () => {
+  const nodeWith = (annotations: Record<string, string>): unknown =>
+    api.put("nodes", { metadata: { name: "n", annotations }, status: { capacity: {} } });
+  const advertised = (limit: number) =>
+    until(() => JSON.stringify(api.get("nodes", "n")).includes(`"kata.peerpods.io/vm":"${limit}"`));
+  nodeWith({ "kata.peerpods.io/limit": "3" });
+  {
+    await using first = await open({ clusterId: "c" });
+    first.begin();
+    await advertised(3);
+  }
+  api.fail({ answer: "none" });
+  await using second = await open({ clusterId: "c" });
+  second.begin();
+  expect(second.effective.current().limit).toBe(3);
+  api.heal();
+  nodeWith({});
+  await using third = await open({ clusterId: "c" });
+  third.begin();
+  await advertised(10);
+  expect(third.effective.current().limit).toBe(10);
+});
+
 test("a pod's start makes its PeerPod and an Event, its stop releases the PeerPod", async () => {
   await using it = await open({ clusterId: "c" });
   node.onNotice = it.side.onNotice;

@@ -1,4 +1,5 @@
 import type { Provider } from "../../providers/contract.ts";
+import { describeError } from "../errors/index.ts";
 import type { Journal } from "../journal/index.ts";
 import type { ClusterClient } from "../kubernetes/client/index.ts";
 import { DevicePlugin, NodeCapacity } from "../kubernetes/node/index.ts";
@@ -41,11 +42,17 @@ export function nodeResource(
     case "off":
       return undefined;
     case "status": {
+      const { journal } = term;
+      // As the Node said last: without an API server the node must not take more than that.
+      effective.learn({ nodeLimit: rememberedLimit(journal) });
       const capacity = new NodeCapacity(deps, {
         nodeName: node.name,
         pod: { uid: node.podUid, namespace: node.podNamespace, name: node.podName },
         limit: () => effective.configuredLimit,
-        onNodeLimit: (nodeLimit) => effective.learn({ nodeLimit }),
+        onNodeLimit: (nodeLimit) => {
+          effective.learn({ nodeLimit });
+          rememberLimit(deps.log, journal, nodeLimit);
+        },
       });
       effective.onChange(() => capacity.refresh());
       return capacity;
@@ -60,6 +67,22 @@ export function nodeResource(
       effective.onChange(() => plugin.refresh());
       return plugin;
     }
+  }
+}
+
+/** "": the Node had none. */
+function rememberedLimit(journal: Journal): number | undefined {
+  const text = journal.meta("node_limit") ?? "";
+  return /^-?\d+$/.test(text) ? Number(text) : undefined;
+}
+
+function rememberLimit(log: Log, journal: Journal, nodeLimit: number | undefined): void {
+  const text = nodeLimit === undefined ? "" : String(nodeLimit);
+  if (text === (journal.meta("node_limit") ?? "")) return;
+  try {
+    journal.setMeta("node_limit", text);
+  } catch (error) {
+    log.warn("the Node's own limit could not be journaled", { error: describeError(error) });
   }
 }
 

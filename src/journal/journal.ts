@@ -4,6 +4,7 @@ import type { Clock } from "../platform/index.ts";
 import type {
   JournalCounts,
   JournalOptions,
+  MetaKey,
   Preparation,
   Reservation,
   ReserveOutcome,
@@ -48,9 +49,7 @@ export class Journal {
   }
 
   /** The database itself, for tests that make it fail. */
-  withDatabase(use: (db: DatabaseSync) => void): void {
-    this.#store.withDatabase(use);
-  }
+  withDatabase = (use: (db: DatabaseSync) => void): void => this.#store.withDatabase(use);
 
   // ---- the owner's term -------------------------------------------------------------------------------------
 
@@ -71,8 +70,8 @@ export class Journal {
     return typeof value === "string" ? value : undefined;
   }
 
-  /** Remembers a fact of the node: the boot id, the shim-proxy's instance id, the identity of its cluster. */
-  setMeta(key: "boot_id" | "proxy_instance" | "cluster_id" | "pool_revision", value: string): void {
+  /** Remembers a fact of the node. */
+  setMeta(key: MetaKey, value: string): void {
     this.#store.write(`set-${key.replace("_", "-")}`, () => this.#setMeta(key, value));
   }
 

@@ -18,6 +18,9 @@ export interface JournalOptions {
   readonly onWrite?: (write: JournalWrite) => void;
 }
 
+/** Facts of the node: `proxy_instance` is the shim-proxy's, `node_limit` what the Node object said last of PEERPODS_LIMIT_PER_NODE. */
+export type MetaKey = "boot_id" | "proxy_instance" | "cluster_id" | "pool_revision" | "node_limit";
+
 /** How much there is, for metrics. */
 export interface JournalCounts {
   /** Sandboxes by phase, and VMs by phase; a phase in which there is none may be absent. */

@@ -132,7 +132,7 @@ test("the Node's own limit goes before the configured one, and is told", async (
   await until((now) => now.vms === "3");
   putCapacity("3", { "kata.peerpods.io/limit": "many" });
   await until((now) => now.vms === "10");
-  expect(told).toEqual([3, undefined]);
+  expect(told).toEqual([undefined, 3, undefined]);
 });
 
 test("another adaptor that writes its name after us has the capacity from then on", async () => {

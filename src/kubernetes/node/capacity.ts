@@ -30,7 +30,7 @@ export interface CapacityOptions {
   readonly pod: { readonly uid: string; readonly namespace: string; readonly name: string };
   /** Of the configuration now; negative: nothing is advertised. */
   readonly limit: () => number;
-  /** Told the Node's own limit when it changes; undefined: it has none. */
+  /** Told the Node's own limit when it is first read and when it changes; undefined: it has none. */
   readonly onNodeLimit: (limit: number | undefined) => void;
 }
 
@@ -51,6 +51,7 @@ export class NodeCapacity {
   readonly #loop: ReconcileLoop;
   #node: Node | undefined;
   #nodeLimit: number | undefined;
+  #hasReadLimit = false;
   #invalidLimit = "";
   #claimed = false;
   #isForeign = false;
@@ -171,7 +172,8 @@ export class NodeCapacity {
     }
     this.#invalidLimit = invalid;
     const next = typeof limit === "number" ? limit : undefined;
-    if (next === this.#nodeLimit) return;
+    if (next === this.#nodeLimit && this.#hasReadLimit) return;
+    this.#hasReadLimit = true;
     this.#nodeLimit = next;
     this.#options.onNodeLimit(next);
   }
