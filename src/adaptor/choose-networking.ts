@@ -1,5 +1,5 @@
 import { unsupported } from "../errors/index.ts";
-import { type Log, systemExec } from "../platform/index.ts";
+import type { Exec, Log } from "../platform/index.ts";
 import { kernelNetworking, noNetworking, type PodNetworking } from "../sandbox/index.ts";
 import type { AdaptorConfig } from "./config.ts";
 import type { PointHook } from "./crash-points.ts";
@@ -7,14 +7,14 @@ import type { PointHook } from "./crash-points.ts";
 /** Without root there is no tunnel: only the machine room's plain processes can do without. */
 export function chooseNetworking(
   config: AdaptorConfig,
-  log: Log,
+  { exec, log }: { readonly exec: Exec; readonly log: Log },
   points: PointHook | undefined,
 ): PodNetworking {
   if (process.getuid?.() === 0) {
     const onStep = points && {
       onStep: (step: string, phase: "before" | "after") => points(`tunnel.${step}`, phase),
     };
-    return kernelNetworking({ exec: systemExec, log, ...onStep }, config.network);
+    return kernelNetworking({ exec, log, ...onStep }, config.network);
   }
   if (config.provider !== "mock") {
     throw unsupported(

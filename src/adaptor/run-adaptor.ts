@@ -3,6 +3,7 @@ import type { Provider, ProviderModule } from "../../providers/contract.ts";
 import type { AdminServer } from "../admin/index.ts";
 import {
   createLog,
+  LaneExec,
   LiveValue,
   type Log,
   makeFolder,
@@ -50,7 +51,7 @@ export async function runAdaptor(
   const admin = opened.adopt(await openAdminSide(config, { ...about, logLevel }), (side) =>
     side.server.close(),
   );
-  const networking = chooseNetworking(config, log, points);
+  const networking = chooseNetworking(config, { exec: opened.use(new LaneExec()), log }, points);
   const live = { clock, exec: systemExec, log, logLevel, onCall: admin.metrics.onCall };
   const settings = opened.adopt(await LiveSettings.open(config, module, live), (open) => open.close());
   const cluster = await openCluster(config, { ...about, effective: settings.sandboxConfig });

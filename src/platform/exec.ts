@@ -1,4 +1,6 @@
 import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
 import { unavailable } from "../errors/index.ts";
 
 export interface ExecOptions {
@@ -22,7 +24,7 @@ export interface Exec {
 }
 
 /** Bytes of output kept of each stream; a command that prints more is ended. */
-const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+export const MAX_OUTPUT_BYTES: number = 16 * 1024 * 1024;
 
 export const systemExec: Exec = {
   run(argv, options = {}) {
@@ -59,3 +61,18 @@ export const systemExec: Exec = {
     });
   },
 };
+
+/** The path of a program, as execvp finds it; undefined when there is none. */
+export function findProgram(name: string): string | undefined {
+  const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder.startsWith("/"));
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
