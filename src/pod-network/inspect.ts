@@ -111,12 +111,13 @@ interface PodReadings extends Readings {
   readonly neighbours: readonly Neighbour[];
 }
 
+/** As much as is needed: a node has an interface, and often a route, for each of its pods. */
 async function readHost(exec: Exec, signal: AbortSignal): Promise<Readings> {
   const output = await runNet(
     exec,
     {
-      argv: ["ip", "-json", "-batch", "-"],
-      input: "address show\nroute show table main\n",
+      argv: ["ip", "-json", "-4", "-batch", "-"],
+      input: "address show\nroute show table main default\n",
       purpose: "read the node's network",
     },
     signal,
@@ -155,14 +156,11 @@ function hostEnd(
     );
   }
   const link = host.links.find((candidate) => candidate.ifname === name);
-  if (!link) {
+  const [address] = link === undefined ? [] : ipv4Addresses(link);
+  if (address === undefined) {
     const names = host.links.map((candidate) => candidate.ifname).join(", ");
-    throw invalidConfig(`-host-interface ${name} does not exist on this node, which has ${names}`);
-  }
-  const [address] = ipv4Addresses(link);
-  if (!address) {
-    throw networkFailed(
-      `the node's interface ${name} has no IPv4 address for the tunnel; choose another with -host-interface`,
+    throw invalidConfig(
+      `-host-interface ${name} does not exist on this node or has no IPv4 address for the tunnel; those that have one are ${names}`,
     );
   }
   return {

@@ -6,24 +6,40 @@ import type { TunnelPlan, TunnelRule } from "./plan.ts";
  */
 export class RawTable {
   readonly lines: string[] = [];
+  /** Lines that make iptables-restore refuse all of it where the table has lost a jump that is still needed. */
+  readonly checks: Set<string> = new Set();
+  /** Whether a chain goes because nothing is left in it: only who has just looked can know that. */
+  removesChain = false;
   readonly #chains: Set<string>;
   /** `-A` lines, as `iptables -S` prints them. */
-  #rules: string[];
+  #rules: readonly string[];
+
+  private constructor(chains: Iterable<string>, rules: readonly string[]) {
+    this.#chains = new Set(chains);
+    this.#rules = rules;
+  }
 
   /** `listing` is what `iptables -t raw -S` printed. */
-  constructor(listing: string) {
+  static read(listing: string): RawTable {
     const lines = listing.split("\n").map((line) => line.trim());
-    this.#chains = new Set(
-      lines.filter((line) => line.startsWith("-N ")).map((line) => line.slice("-N ".length)),
+    const chains = lines.filter((line) => line.startsWith("-N ")).map((line) => line.slice("-N ".length));
+    return new RawTable(
+      chains,
+      lines.filter((line) => line.startsWith("-A ")),
     );
-    this.#rules = lines.filter((line) => line.startsWith("-A "));
+  }
+
+  /** As it is when these changes have been made. */
+  changed(): RawTable {
+    return new RawTable(this.#chains, this.#rules);
   }
 
   /** Adds the plan's rules, their chains and the jumps to them as far as they are missing. */
   add(plan: TunnelPlan): void {
     for (const rule of plan.rules) {
       if (!this.#chains.has(rule.chain)) this.#create(rule.chain);
-      if (!this.#rules.includes(`-A ${jumpTo(rule)}`)) this.#append(jumpTo(rule));
+      if (this.#rules.includes(`-A ${jumpTo(rule)}`)) this.checks.add(`-C ${jumpTo(rule)}`);
+      else this.#append(jumpTo(rule));
       if (this.#matching(plan, rule).length === 0) this.#append(specification(plan, rule));
     }
   }
@@ -51,11 +67,12 @@ export class RawTable {
   }
 
   #append(rule: string): void {
-    this.#rules.push(`-A ${rule}`);
+    this.#rules = [...this.#rules, `-A ${rule}`];
     this.lines.push(`-A ${rule}`);
   }
 
   #removeChain(rule: TunnelRule): void {
+    this.removesChain = true;
     const jumps = this.#rules.filter((line) => line === `-A ${jumpTo(rule)}`);
     this.lines.push(...jumps.map(() => `-D ${jumpTo(rule)}`), `-X ${rule.chain}`);
     this.#rules = this.#rules.filter((line) => !jumps.includes(line));

@@ -104,6 +104,45 @@ describe.each(["iptables-nft", "iptables-legacy"])("with %s", (variant) => {
   );
 
   test.skipIf(skip)(
+    `the table is read once for pods one after another, and again when somebody has changed it (needs root and ${variant})`,
+    async () => {
+      await using bench = await TunnelBench.create(variant);
+      const before = await bench.nodeState();
+      const signal = new AbortController().signal;
+      let reads = 0;
+      const run: Exec["run"] = (argv, options) => {
+        if (argv[0] === "iptables") reads++;
+        return bench.exec.run(argv, options);
+      };
+      const exec: Exec = { run };
+      const plan = (n: number): TunnelPlan =>
+        planTunnel({
+          network: { netns: "/run/netns/x", podInterface: "eth0", vxlanPort: 4789, dedicated: false },
+          vxlanId: 555_000 + n,
+          vmAddresses: [`192.0.2.${n}`],
+        });
+      const rules = async (): Promise<string[]> =>
+        (await bench.rules())
+          .split("\n")
+          .filter((line) => line.startsWith("-A"))
+          .toSorted();
+      for (const n of [1, 2, 3, 4]) await addRules(exec, plan(n), signal);
+      const four = await rules();
+      expect(four).toHaveLength(2 + 2 * 4);
+      await removeRules(exec, plan(4), signal);
+      expect(reads).toBe(1);
+      await addRules(exec, plan(3), signal);
+      expect(await rules()).toEqual(four.filter((line) => !line.includes("555004")));
+      await bench.rules("-F");
+      await addRules(exec, plan(4), signal);
+      expect(await rules()).toEqual(four.filter((line) => !/55500[123]/.test(line)));
+      await bench.rules("-F", "peerpod-OUTPUT");
+      await removeRules(exec, plan(4), signal);
+      expect(await bench.nodeState()).toBe(before);
+    },
+  );
+
+  test.skipIf(skip)(
     `a tunnel that begins while the last one ends gets its chains (needs root and ${variant})`,
     async () => {
       await using bench = await TunnelBench.create(variant);

@@ -38,6 +38,8 @@ class RuleQueue {
   readonly #exec: Exec;
   #waiting: Waiting[] = [];
   #busy = false;
+  /** The table as our last change left it. */
+  #known: RawTable | undefined;
 
   constructor(exec: Exec) {
     this.#exec = exec;
@@ -74,7 +76,7 @@ class RuleQueue {
   /** Makes all these changes or none. Tells who waits of the success, and of a failure if it is one's own. */
   async #settle(these: readonly Waiting[]): Promise<boolean> {
     try {
-      await changeTable(this.#exec, (table) => {
+      await this.#change((table) => {
         for (const { change } of these) change(table);
       });
       for (const { resolve } of these) resolve();
@@ -83,6 +85,14 @@ class RuleQueue {
       if (these.length === 1) these[0]?.reject(error);
       return false;
     }
+  }
+
+  async #change(change: Change): Promise<void> {
+    const known = this.#known?.changed();
+    this.#known = undefined;
+    this.#known =
+      (known && (await changeWhatIsKnown(this.#exec, known, change))) ??
+      (await changeWhatIsRead(this.#exec, change));
   }
 }
 
@@ -95,25 +105,48 @@ function queueOf(exec: Exec): RuleQueue {
   return queue;
 }
 
-async function changeTable(exec: Exec, change: Change): Promise<void> {
-  // Shared by several callers, so none of their signals ends it; iptables' own lock timeout bounds it.
-  const { signal } = new AbortController();
+/**
+ * A table of many pods takes iptables long to print, so it is not read again where a change can be made, and checked by iptables
+ * itself, from what we know of it. Returns the table as it is then; undefined: it has to be read.
+ */
+async function changeWhatIsKnown(exec: Exec, table: RawTable, change: Change): Promise<RawTable | undefined> {
+  change(table);
+  if (table.lines.length === 0 || table.removesChain) return undefined;
+  try {
+    await writeTable(exec, table, [...table.checks]);
+    return table.changed();
+  } catch {
+    // Somebody else has changed the table, or the change is not possible, which shows then.
+    return undefined;
+  }
+}
+
+/** Returns the table as it is then. */
+async function changeWhatIsRead(exec: Exec, change: Change): Promise<RawTable> {
   for (let attempt = 1; ; attempt++) {
-    const table = await readTable(exec, signal);
+    const table = await readTable(exec, unending());
     change(table);
-    if (table.lines.length === 0) return;
-    const argv = ["iptables-restore", "-w", LOCK_WAIT_S, "--noflush"] as const;
-    const input = ["*raw", ...table.lines, "COMMIT", ""].join("\n");
+    if (table.lines.length === 0) return table;
     try {
-      await runNet(exec, { argv, input, purpose: "change the tunnel's iptables rules" }, signal);
-      return;
+      await writeTable(exec, table);
+      return table.changed();
     } catch (error) {
       if (attempt === MAX_ATTEMPTS) throw error;
     }
   }
 }
 
+/** Shared by several callers, so none of their signals ends it; iptables' own lock timeout bounds it. */
+const unending = (): AbortSignal => new AbortController().signal;
+
+/** All of the changes, or none. */
+async function writeTable(exec: Exec, table: RawTable, checks: readonly string[] = []): Promise<void> {
+  const argv = ["iptables-restore", "-w", LOCK_WAIT_S, "--noflush"] as const;
+  const input = ["*raw", ...checks, ...table.lines, "COMMIT", ""].join("\n");
+  await runNet(exec, { argv, input, purpose: "change the tunnel's iptables rules" }, unending());
+}
+
 async function readTable(exec: Exec, signal: AbortSignal): Promise<RawTable> {
   const argv = ["iptables", "-w", LOCK_WAIT_S, "-t", "raw", "-S"] as const;
-  return new RawTable(await runNet(exec, { argv, purpose: "read the iptables rules of table raw" }, signal));
+  return RawTable.read(await runNet(exec, { argv, purpose: "read the iptables rules of table raw" }, signal));
 }

@@ -37,11 +37,16 @@ export interface TunnelDeps {
  * the caller then undoes what was done with `tearDownTunnel`.
  */
 export async function setUpTunnel(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
-  const { exec } = deps;
   await checkNamespace(plan.netns);
-  await step(deps, "add-rules", () => addRules(exec, plan, signal));
-  const device = await step(deps, "add-device", () => addDevice(exec, plan, signal));
-  await step(deps, "add-redirects", () => addRedirects(exec, plan, device, signal));
+  await allAtOnce([addToNode(deps, plan, signal), addToNamespace(deps, plan, signal)], signal);
+}
+
+const addToNode = (deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> =>
+  step(deps, "add-rules", () => addRules(deps.exec, plan, signal));
+
+async function addToNamespace(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
+  const device = await step(deps, "add-device", () => addDevice(deps.exec, plan, signal));
+  await step(deps, "add-redirects", () => addRedirects(deps.exec, plan, device, signal));
 }
 
 /**
@@ -49,20 +54,18 @@ export async function setUpTunnel(deps: TunnelDeps, plan: TunnelPlan, signal: Ab
  * so do redirections with it. Does all it can before it throws `network`. Repeating it, and a namespace that is gone, are fine.
  */
 export async function tearDownTunnel(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
-  const failures: unknown[] = [];
-  for (const part of [removeFromNamespace, removeFromNode]) {
-    try {
-      await part(deps, plan, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      failures.push(error);
-    }
-  }
-  if (failures.length === 1)
-    throw failures[0] instanceof Error ? failures[0] : networkFailed(String(failures[0]));
-  if (failures.length > 1) {
-    throw networkFailed(failures.map(describeError).join("; "), { cause: new AggregateError(failures) });
-  }
+  await allAtOnce([removeFromNamespace(deps, plan, signal), removeFromNode(deps, plan, signal)], signal);
+}
+
+/** Waits for all of them, also for those that go on when one has failed: what comes next must not meet them. */
+async function allAtOnce(parts: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
+  const outcomes = await Promise.allSettled(parts);
+  const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
+  if (failures.length === 0) return;
+  signal.throwIfAborted();
+  const [failure] = failures;
+  if (failures.length === 1 && failure instanceof Error) throw failure;
+  throw networkFailed(failures.map(describeError).join("; "), { cause: new AggregateError(failures) });
 }
 
 /** What there is of a plan now, for people; empty when nothing is left. Changes nothing. */
@@ -183,14 +186,14 @@ async function runBatch(
 async function removeFromNamespace(deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> {
   if (!(await namespaceExists(plan.netns))) return;
   try {
-    const links = await readLinks(deps.exec, plan, signal);
-    const device = links.find((link) => link.ifname === plan.device);
+    const { device, ingress } = await readNamespace(deps.exec, plan, signal);
     if (device && !isPlanned(device, plan)) {
       deps.log.warn(`${plan.device} in ${plan.netns} is not this tunnel's and is left alone`);
       return;
     }
-    await step(deps, "remove-redirects", () => removeRedirect(deps.exec, plan, links, signal));
-    await step(deps, "remove-device", () => removeDevice(deps.exec, plan, device, signal));
+    const redirects = step(deps, "remove-redirects", () => removeRedirect(deps.exec, plan, ingress, signal));
+    const removal = step(deps, "remove-device", () => removeDevice(deps.exec, plan, device, signal));
+    await allAtOnce([redirects, removal], signal);
   } catch (error) {
     // The runtime may remove the namespace, and with it all that we look for, at any time.
     if (error instanceof CaaError && !(await namespaceExists(plan.netns))) return;
@@ -201,16 +204,34 @@ async function removeFromNamespace(deps: TunnelDeps, plan: TunnelPlan, signal: A
 const removeFromNode = (deps: TunnelDeps, plan: TunnelPlan, signal: AbortSignal): Promise<void> =>
   step(deps, "remove-rules", () => removeRules(deps.exec, plan, signal));
 
+/** The tunnel's device, and the ingress side of the pod's own interface, as far as they are there. */
+async function readNamespace(
+  exec: Exec,
+  plan: TunnelPlan,
+  signal: AbortSignal,
+): Promise<{ readonly device: Link | undefined; readonly ingress: Ingress | undefined }> {
+  const [links, ingress] = await Promise.allSettled([
+    readLinks(exec, plan, signal),
+    readIngress(exec, plan, [plan.podInterface], signal),
+  ]);
+  if (links.status === "rejected") throw links.reason;
+  const has = (name: string): Link | undefined => links.value.find((link) => link.ifname === name);
+  // tc fails for an interface that is not there.
+  if (ingress.status === "rejected" && has(plan.podInterface) !== undefined) throw ingress.reason;
+  return {
+    device: has(plan.device),
+    ingress: ingress.status === "fulfilled" ? ingress.value[0] : undefined,
+  };
+}
+
 /** From the pod's own interface; what is on the VXLAN device goes with it. Filters that are not ours stay, and the qdisc with them. */
 async function removeRedirect(
   exec: Exec,
   plan: TunnelPlan,
-  links: readonly Link[],
+  ingress: Ingress | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   const dev = plan.podInterface;
-  if (!links.some((link) => link.ifname === dev)) return;
-  const [ingress] = await readIngress(exec, plan, [dev], signal);
   if (!ingress?.exists) return;
   const acting = ingress.filters.filter(isFilter);
   const ours = acting.filter(
