@@ -11,6 +11,7 @@ import type {
   Usage,
 } from "./operations.ts";
 import { PoolJournal } from "./pool.ts";
+import { freeVxlanId, type PodVmRecord, readCounts, readPodVms } from "./queries.ts";
 import {
   decodeSandbox,
   decodeVm,
@@ -19,9 +20,6 @@ import {
   type VmRecord,
 } from "./records.ts";
 import { Store } from "./store.ts";
-
-/** VXLAN ids are 24 bits (RFC 7348). */
-const MAX_VXLAN_ID = 2 ** 24 - 1;
 
 /**
  * What the adaptor has begun, on disk before it is done. SQLite, WAL, synchronous FULL: what a method has returned
@@ -120,7 +118,7 @@ export class Journal {
         const by = taken["sandbox_id"];
         return { outcome: "name-taken", byId: typeof by === "string" ? by : undefined };
       }
-      const vxlanId = this.#freeVxlanId(r.vxlanMinId);
+      const vxlanId = freeVxlanId(this.#store, r.vxlanMinId);
       const now = this.#clock.wallMs();
       this.#store.run(
         `INSERT INTO sandboxes (id, phase, pod_name, pod_namespace, netns, request_json, vxlan_id, vm_name, created_ms, changed_ms)
@@ -165,12 +163,6 @@ export class Journal {
     );
   }
 
-  #freeVxlanId(minId: number): number {
-    const used = new Set(this.#store.all("SELECT vxlan_id AS id FROM sandboxes").map((row) => row["id"]));
-    for (let id = minId; id <= MAX_VXLAN_ID; id++) if (!used.has(id)) return id;
-    throw journalFailed(`no VXLAN id from ${minId} to ${MAX_VXLAN_ID} is free`);
-  }
-
   created(id: string, p: Preparation): void {
     this.#store.write("created", () =>
       this.#store.run(
@@ -213,7 +205,9 @@ export class Journal {
     });
   }
 
+  /** Repeating it writes nothing. */
   vmIdKnown(name: string, vmId: string): void {
+    if (this.vm(name)?.vmId === vmId) return;
     this.#store.write("vm-id-known", () =>
       this.#store.run(
         "UPDATE vms SET vm_id = ?, phase = CASE phase WHEN 'intended' THEN 'created' ELSE phase END, changed_ms = ? WHERE name = ?",
@@ -377,23 +371,21 @@ export class Journal {
     return row === undefined ? undefined : decodeVm(row);
   }
 
+  vm(name: string): VmRecord | undefined {
+    const row = this.#store.get("SELECT * FROM vms WHERE name = ?", name);
+    return row === undefined ? undefined : decodeVm(row);
+  }
+
   vms(): VmRecord[] {
     return this.#store.all("SELECT * FROM vms ORDER BY created_ms, name").map(decodeVm);
   }
 
+  /** VMs of sandboxes, as the cluster is told of them. */
+  podVms(): PodVmRecord[] {
+    return readPodVms(this.#store);
+  }
+
   counts(): JournalCounts {
-    const byPhase = (table: "sandboxes" | "vms" | "pool"): ReadonlyMap<string, number> => {
-      const rows = this.#store.all(`SELECT phase, count(*) AS n FROM ${table} GROUP BY phase`);
-      return new Map(rows.map((row) => [String(row["phase"]), Number(row["n"])]));
-    };
-    const failing = "SELECT count(*) AS n FROM vms WHERE phase = 'deleting' AND delete_attempts > 0";
-    return {
-      sandboxes: byPhase("sandboxes"),
-      vms: byPhase("vms"),
-      pool: byPhase("pool"),
-      deletesFailing: Number(this.#store.get(failing)?.["n"] ?? 0),
-      slotsUsed: this.usage().used,
-      ...this.#store.sizes,
-    };
+    return readCounts(this.#store, this.usage().used);
   }
 }

@@ -129,13 +129,11 @@ async function prepare(
   initdata: Initdata | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, journal, networking, runtime } = deps;
-  const facts = await networking.inspect(request.netns, signal);
-  const podUid = request.podUid !== "" ? request.podUid : await runtime?.podUid(request.sandboxId, signal);
-  const pod = { ...requestedPod(request), podUid };
-  const [credentials, auth] = await Promise.all([
+  const { config, journal, networking } = deps;
+  const [facts, credentials, { podUid, auth }] = await Promise.all([
+    networking.inspect(request.netns, signal),
     makeCredentials(deps, record.vmName),
-    deps.pullSecrets?.authJson(pod, signal),
+    askOthers(deps, request, signal),
   ]);
   const userData = makeUserData(deps, record, credentials, {
     network: networking.describe(facts, record.vxlanId ?? config.current().vxlanMinId),
@@ -153,6 +151,16 @@ async function prepare(
     clientKeyPem: credentials.client?.clientKeyPem.reveal(),
     userData,
   });
+}
+
+/** What the container runtime and the cluster know of the pod. */
+async function askOthers(
+  { pullSecrets, runtime }: SandboxDeps,
+  request: PodRequest,
+  signal: AbortSignal,
+): Promise<{ readonly podUid: string | undefined; readonly auth: Secret | undefined }> {
+  const podUid = request.podUid !== "" ? request.podUid : await runtime?.podUid(request.sandboxId, signal);
+  return { podUid, auth: await pullSecrets?.authJson({ ...requestedPod(request), podUid }, signal) };
 }
 
 /** Without the pod's UID nothing tells whose volume is whose: none is better than another pod's. */

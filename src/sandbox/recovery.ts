@@ -1,6 +1,6 @@
 import { describeError, isCaaError } from "../errors/index.ts";
 import type { SandboxRecord } from "../journal/index.ts";
-import type { OwedStopNotice, ProxySnapshot } from "../shim-proxy/index.ts";
+import type { OwedStopNotice, ProxySandbox, ProxySnapshot } from "../shim-proxy/index.ts";
 import type { SandboxManager } from "./manager.ts";
 import type { SandboxDeps } from "./ports.ts";
 import type { ShimWatch } from "./shim-watch.ts";
@@ -29,6 +29,7 @@ export async function reconcile(parts: Parts, findings: Findings, signal: AbortS
   const { deps, manager } = parts;
   const held = new Set(findings.snapshot.heldCalls.map((call) => `${call.method} ${call.sandboxId}`));
   const left = new Set(findings.snapshot.callersLeft.map((call) => `${call.method} ${call.sandboxId}`));
+  const seen = new Map(findings.snapshot.sandboxes.map((sandbox) => [sandbox.id, sandbox]));
   for (const owed of findings.snapshot.owedStops) await settleOwedStop(parts, owed, signal);
   for (const record of deps.journal.sandboxes()) {
     signal.throwIfAborted();
@@ -39,18 +40,25 @@ export async function reconcile(parts: Parts, findings: Findings, signal: AbortS
     }
     const waitedFor = (method: string): boolean =>
       held.has(`${method} ${record.id}`) && !left.has(`${method} ${record.id}`);
-    await reconcileOne(parts, record, findings, waitedFor, signal);
+    await reconcileOne(parts, record, { findings, seen: seen.get(record.id), waitedFor }, signal);
   }
   for (const vm of deps.journal.vms()) {
     if (vm.phase === "deleting" && vm.sandboxId === undefined) manager.deleteVm(vm.name, vm.vmId);
   }
 }
 
+/** What is found of one sandbox. */
+interface Found {
+  readonly findings: Findings;
+  /** By the shim-proxy. */
+  readonly seen: ProxySandbox | undefined;
+  readonly waitedFor: (method: string) => boolean;
+}
+
 async function reconcileOne(
   parts: Parts,
   record: SandboxRecord,
-  findings: Findings,
-  waitedFor: (method: string) => boolean,
+  { findings, seen, waitedFor }: Found,
   signal: AbortSignal,
 ): Promise<void> {
   const { deps, manager, watch } = parts;
@@ -70,15 +78,13 @@ async function reconcileOne(
       if (!findings.sameProxy) manager.undo(record, "the shim-proxy was replaced during StartVM");
       else if (!waitedFor("StartVM")) manager.undo(record, "the shim left during StartVM");
       return;
-    case "running": {
-      const seen = findings.snapshot.sandboxes.find((sandbox) => sandbox.id === record.id);
+    case "running":
       if (!findings.sameProxy) watch.suspect(record.id, "the shim-proxy was replaced");
       else if (seen === undefined) watch.suspect(record.id, "the shim-proxy does not know the sandbox");
       else if (seen.connections.open > 0) watch.trust(record.id);
       else if (seen.connections.ever) watch.suspect(record.id, "the shim has closed its agent connections");
       else watch.expectConnection(record.id);
       return;
-    }
   }
 }
 

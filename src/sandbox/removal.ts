@@ -45,8 +45,8 @@ export class Removal {
 
   async #removeAll(id: string): Promise<void> {
     const { journal, files, config } = this.#deps;
-    await this.closeAtProxy(id);
-    await Promise.all([this.#tearDownTunnel(id), this.#deleteVm(id)]);
+    // The proxy is asked first, so that it lets go of the VM before the cloud has ended it.
+    await Promise.all([this.closeAtProxy(id), this.#tearDownTunnel(id), this.#deleteVm(id)]);
     files.removeDir(`${config.current().podsDir}/${id}`);
     journal.sandboxGone(id);
   }
@@ -74,7 +74,8 @@ export class Removal {
     const subject = { step: "tunnel.remove", pod: podRef(record), vmName: record.vmName } as const;
     const tearDown = async (): Promise<void> => {
       await networking.tearDown(plan, this.#shutdown);
-      journal.tunnelGone(id);
+      // The row of one that is stopping goes as soon as its VM has gone; until then it is no harm to look again.
+      if (journal.sandbox(id)?.phase !== "stopping") journal.tunnelGone(id);
     };
     await this.untilDone(id, subject.step, () => asStep(this.#deps, subject, this.#shutdown, tearDown));
   }

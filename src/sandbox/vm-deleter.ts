@@ -73,7 +73,7 @@ export class VmDeleter {
   #subject(vmName: string): StepSubject {
     const { journal } = this.#deps;
     try {
-      const owner = journal.vms().find((vm) => vm.name === vmName)?.sandboxId;
+      const owner = journal.vm(vmName)?.sandboxId;
       const record = owner === undefined ? undefined : journal.sandbox(owner);
       return { step: "vm.delete", vmName, ...(record && { pod: podRef(record) }) };
     } catch {

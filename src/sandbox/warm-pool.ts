@@ -109,7 +109,7 @@ export class WarmPool {
     const making = this.#making.get(name);
     making?.abort(unavailable("the VM makes room for a pod"));
     await making?.settled();
-    const known = vmId ?? this.#deps.journal.vms().find((vm) => vm.name === name)?.vmId;
+    const known = vmId ?? this.#deps.journal.vm(name)?.vmId;
     await this.#deleter.delete(name, known);
   }
 
@@ -142,9 +142,12 @@ export class WarmPool {
   /** Begins what is missing. Returns whether anything was begun. */
   #fill(): boolean {
     const { clock, config, journal } = this.#deps;
+    const { pool } = config.current();
+    // Asked at every change of any pod.
+    if (pool.length === 0) return false;
     if (this.#podsWaiting > 0 || clock.monotonicMs() < this.#restsUntilMs) return false;
     const there = journal.pool.vms();
-    for (const { kind, count } of config.current().pool) {
+    for (const { kind, count } of pool) {
       const setback = this.#setbacks.get(kind);
       if (setback !== undefined && clock.monotonicMs() < setback.untilMs) continue;
       if (there.filter((vm) => vm.kind === kind).length >= count) continue;
@@ -246,9 +249,9 @@ export class WarmPool {
   get #isOverLimit(): boolean {
     const { config, journal } = this.#deps;
     const { limit } = config.current();
-    if (limit < 0) return false;
+    if (limit < 0 || journal.pool.size() === 0) return false;
     const { used, deleting } = journal.usage();
-    return used - deleting > limit && journal.pool.size() > 0;
+    return used - deleting > limit;
   }
 
   /** What is more than wanted goes, those that do not wait yet first. */
