@@ -1,10 +1,12 @@
 import { readFile } from "node:fs/promises";
-import * as v from "valibot";
+import { internal } from "../errors/index.ts";
+import { installedFile } from "../platform/index.ts";
 
-const PACKAGE = v.object({ version: v.string() });
-
-/** The program's version, from its package.json. */
+/** The program's version, from its package.json. Read by hand: nothing else that a start needs wants a schema. */
 export async function programVersion(): Promise<string> {
-  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
-  return v.parse(PACKAGE, JSON.parse(text)).version;
+  const file = installedFile("package.json");
+  const about: unknown = JSON.parse(await readFile(file, "utf8"));
+  if (typeof about === "object" && about !== null && "version" in about && typeof about.version === "string")
+    return about.version;
+  throw internal(`${file} names no version`);
 }

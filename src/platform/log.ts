@@ -26,3 +26,7 @@ export const silentLog: Log = {
   debug: () => undefined,
   child: () => silentLog,
 };
+
+/** From most to least. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];

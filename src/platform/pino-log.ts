@@ -1,11 +1,7 @@
 import { pino } from "pino";
 import type { Live } from "./live.ts";
-import type { Log, LogFields } from "./log.ts";
+import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from "./log.ts";
 import { logDestination } from "./log-destination.ts";
-
-/** From most to least. */
-export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** The level is asked for at each line: pino's children would keep the one that they were made with. */
 function wrap(logger: pino.Logger, level: Live<LogLevel>): Log {
