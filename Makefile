@@ -12,8 +12,9 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
 	  printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-setup: ## npm packages and, as root, Debian packages
+setup: ## npm packages, the bundle in dist and, as root, Debian packages
 	@node test/setup.mjs
+	@$(NODE) deploy/bundle/main.ts
 
 demo: setup ## a peer pod from start to end, on this machine; about a minute
 	@$(NODE) test/demo/main.ts

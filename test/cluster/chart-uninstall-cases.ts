@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { type KubernetesObject, PatchStrategy, setHeaderOptions, type V1Pod } from "@kubernetes/client-node";
 import { expect, test } from "vitest";
 import { startTestRoom, type TestRoom } from "../../providers/mock/mock-cloud/testing.ts";
 import { RELEASE } from "../chart/helm.ts";
-import { ROOT } from "../node/child.ts";
+import { PROGRAM } from "../node/child.ts";
 import { until } from "../real/service.ts";
 import type { Cluster } from "./cluster.ts";
 import type { InstalledChart } from "./installed-chart.ts";
@@ -35,20 +34,16 @@ async function runPod(cluster: Cluster, pod: V1Pod, socket: string): Promise<End
   const identity = { namespace, serviceAccount: pod.spec?.serviceAccountName ?? "" };
   const { data } = await cluster.api.core.readNamespacedConfigMap({ namespace, name: "peer-pods-cm" });
   const args = [...(pod.spec?.containers[0]?.args ?? []), "-second-look=0s"];
-  const child = spawn(
-    process.execPath,
-    ["--disable-warning=ExperimentalWarning", join(ROOT, "src/cli/main.ts"), ...args],
-    {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        PATH: process.env["PATH"],
-        ...data,
-        MOCK_CLOUD_SOCKET: socket,
-        POD_NAMESPACE: namespace,
-        PEERPODS_KUBECONFIG: await cluster.api.kubeconfigOf(identity),
-      },
+  const child = spawn(PROGRAM, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      PATH: process.env["PATH"],
+      ...data,
+      MOCK_CLOUD_SOCKET: socket,
+      POD_NAMESPACE: namespace,
+      PEERPODS_KUBECONFIG: await cluster.api.kubeconfigOf(identity),
     },
-  );
+  });
   const chunks: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => chunks.push(chunk));
   await once(child, "close");

@@ -9,6 +9,7 @@ import { mockCloudClient } from "../../providers/mock/mock-cloud/index.ts";
 import { startTestRoom, type TestRoom } from "../../providers/mock/mock-cloud/testing.ts";
 import { MockProvider } from "../../providers/mock/provider.ts";
 import { Secret, silentLog, systemClock, systemExec } from "../../src/platform/index.ts";
+import { PROGRAM } from "../node/child.ts";
 import { Service } from "../real/service.ts";
 import type { Cluster } from "./cluster.ts";
 import { hasStatus } from "./cluster-api.ts";
@@ -89,7 +90,7 @@ export class ControllerSite implements AsyncDisposable {
     const port = await freePort();
     const controller = new Service({
       name: podName,
-      argv: [process.execPath, join(ROOT, "src/cli/main.ts"), "controller", "mock"],
+      argv: [PROGRAM, "controller", "mock"],
       env: {
         PEERPODS_KUBECONFIG: this.#kubeconfig,
         POD_NAMESPACE: this.namespace,

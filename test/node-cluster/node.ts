@@ -6,6 +6,7 @@ import type { V1Node } from "@kubernetes/client-node";
 import { BUSYBOX_PATH, makeOciLayout } from "../../providers/mock/guest/index.ts";
 import { type ExecResult, systemExec } from "../../src/platform/index.ts";
 import { type Cluster, startCluster } from "../cluster/cluster.ts";
+import { guestScript } from "../node/child.ts";
 import { cniConfig, goKataConfig } from "../real/configs.ts";
 import { MachineRoom } from "../real/machine-room.ts";
 import { Service } from "../real/service.ts";
@@ -122,7 +123,7 @@ async function makeImages(): Promise<readonly string[]> {
 
 /** Starts the cloud: its VMs boot our guest, which finds its images in a folder. */
 async function startCloud(stack: AsyncDisposableStack): Promise<MachineRoom> {
-  const guest = join(PROJECT, "providers/mock/guest/main.ts");
+  const guest = guestScript();
   const image = join(POD_VM, "boot");
   const lines = [
     "#!/bin/sh",

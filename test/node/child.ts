@@ -2,11 +2,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { bundleIsFresh } from "../../deploy/bundle/fresh.ts";
 import { withRightsOfItsPod } from "./pod-rights.ts";
 
 export const ROOT: string = join(import.meta.dirname, "../..");
-const MAIN = join(ROOT, "src/cli/main.ts");
-const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
+/** Runs the bundle while it is as new as the sources, else the sources. */
+export const PROGRAM: string = join(ROOT, "bin/cloud-api-adaptor");
+
+/** The guest of a pod VM as a script for Node, by the same rule. */
+export const guestScript = (): string =>
+  join(ROOT, bundleIsFresh(ROOT) ? "dist/program/guest.mjs" : "providers/mock/guest/main.ts");
 
 /** A process of the product under test, with its output in a file. */
 export class Child {
@@ -15,7 +20,7 @@ export class Child {
   readonly process: ChildProcess;
   readonly exited: Promise<void>;
 
-  /** Starts `cloud-api-adaptor <args>` under this very Node; with POD_RIGHTS=1 with no more rights than the chart gives its pod. */
+  /** Starts `cloud-api-adaptor <args>`; with POD_RIGHTS=1 with no more rights than the chart gives its pod. */
   constructor(
     name: string,
     logPath: string,
@@ -27,7 +32,7 @@ export class Child {
     const out = openSync(logPath, "a");
     const [command = ""] = args;
     const launcher = process.env["POD_RIGHTS"] === "1" ? withRightsOfItsPod(command) : [];
-    const [file = "", ...rest] = [...launcher, process.execPath, ...NODE_FLAGS, MAIN, ...args];
+    const [file = "", ...rest] = [...launcher, PROGRAM, ...args];
     this.process = spawn(file, rest, {
       stdio: ["ignore", out, out],
       env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/root", ...env },

@@ -4,7 +4,7 @@ import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { connect } from "node:net";
 import { join } from "node:path";
 import { PlayedShim } from "../shim/played-shim.ts";
-import { Child, ROOT } from "./child.ts";
+import { Child, guestScript } from "./child.ts";
 import { type FakeCloud, startFakeCloud } from "./fake-cloud.ts";
 
 const START_TIMEOUT_MS = 30_000;
@@ -89,7 +89,7 @@ export class TestNode implements AsyncDisposable {
   #writeGuestImage(): void {
     const env = { PEERPOD_GUEST_IMAGES: this.imagesDir, ...this.options.guestEnv };
     const exports = Object.entries(env).map(([key, value]) => `export ${key}='${value}'`);
-    const guest = join(ROOT, "providers/mock/guest/main.ts");
+    const guest = guestScript();
     const command = `exec '${process.execPath}' --disable-warning=ExperimentalWarning '${guest}'`;
     writeFileSync(join(this.dir, "guest.sh"), ["#!/bin/sh", ...exports, command, ""].join("\n"), {
       mode: 0o755,

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseStatus } from "../../src/admin/status.ts";
-import { ROOT } from "../node/child.ts";
+import { PROGRAM } from "../node/child.ts";
 import { type Case, must } from "./case.ts";
 import { never, type Stage } from "./stage.ts";
 
@@ -14,12 +14,10 @@ interface Said {
 
 /** Runs `cloud-api-adaptor <args>` beside what runs, asking at this socket. */
 function command(socket: string, ...args: readonly string[]): Said {
-  const main = join(ROOT, "src/cli/main.ts");
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ["--disable-warning=ExperimentalWarning", main, ...args],
-    { encoding: "utf8", env: { PATH: process.env["PATH"], PEERPODS_ADMIN_SOCKET: socket } },
-  );
+  const { status, stdout, stderr } = spawnSync(PROGRAM, args, {
+    encoding: "utf8",
+    env: { PATH: process.env["PATH"], PEERPODS_ADMIN_SOCKET: socket },
+  });
   return { status, out: stdout, err: stderr };
 }
 

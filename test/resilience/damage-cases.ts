@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "../node/child.ts";
+import { PROGRAM } from "../node/child.ts";
 import { type Case, codeOf, must, rejection } from "./case.ts";
 import { never, type RunningPod, type Stage } from "./stage.ts";
 
@@ -23,15 +23,8 @@ function journalCommand(
   stage: Stage,
   what: "check" | "show",
 ): { readonly status: number | null; readonly text: string } {
-  const main = join(ROOT, "src/cli/main.ts");
-  const args = [
-    "--disable-warning=ExperimentalWarning",
-    main,
-    "journal",
-    what,
-    `-state-dir=${stage.node.stateDir}`,
-  ];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  const args = ["journal", what, `-state-dir=${stage.node.stateDir}`];
+  const { status, stdout, stderr } = spawnSync(PROGRAM, args, { encoding: "utf8" });
   return { status, text: `${stdout}${stderr}` };
 }
 

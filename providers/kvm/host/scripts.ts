@@ -1,5 +1,4 @@
-import { fileURLToPath } from "node:url";
-import { readTextFile } from "../../../src/platform/index.ts";
+import { installedFile, readTextFile } from "../../../src/platform/index.ts";
 
 /** What can be asked of a host. */
 export type ScriptName = "claim" | "start" | "inspect" | "remove" | "console" | "facts" | "probe";
@@ -11,7 +10,7 @@ const WITH_NETWORK: readonly ScriptName[] = ["start", "remove", "facts"];
 const MAX_SCRIPT_BYTES = 64 * 1024;
 
 const read = (name: string): Promise<string> =>
-  readTextFile(fileURLToPath(new URL(`${name}.sh`, import.meta.url)), MAX_SCRIPT_BYTES);
+  readTextFile(installedFile(`providers/kvm/host/${name}.sh`), MAX_SCRIPT_BYTES);
 
 async function compose(name: ScriptName): Promise<string> {
   const parts = ["prelude", ...(WITH_NETWORK.includes(name) ? ["network"] : []), name];

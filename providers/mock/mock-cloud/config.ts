@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { isAbsolute, join } from "node:path";
 import { invalidConfig } from "../../../src/errors/index.ts";
+import { installedProgram } from "../../../src/platform/index.ts";
 import type { OptionReader, OptionSpec } from "../../contract.ts";
 import { parseSubnet } from "./addresses.ts";
 
@@ -216,7 +217,7 @@ export function readMockCloudConfig(options: OptionReader): MockCloudConfig {
     bridge: options.string("bridge"),
     subnet: options.string("subnet"),
     rootlessSubnet: options.string("rootless-subnet"),
-    image: options.string("image") || join(import.meta.dirname, "..", "guest", "main.ts"),
+    image: options.string("image") || installedProgram("guest", "providers/mock/guest/main.ts"),
     imagesDir: options.string("images-dir"),
     rootless,
     settings: {

@@ -5,14 +5,14 @@ import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { CaaError, describeError, internal, unavailable } from "../../../src/errors/index.ts";
-import type { Clock, Exec, Log } from "../../../src/platform/index.ts";
+import { type Clock, type Exec, installedFile, type Log } from "../../../src/platform/index.ts";
 import { Cgroups, signalAll } from "./cgroups.ts";
 import type { Machine, MachineSpec, Machines } from "./machines.ts";
 import type { NodeNetwork, VmInterface } from "./node-network.ts";
 import { cgroupMounts, type MountPoint, parseMountInfo, planRootFileSystem } from "./root-file-system.ts";
 import type { VmFiles } from "./vm-files.ts";
 
-const BOOT_SCRIPT: string = join(import.meta.dirname, "vm-boot.sh");
+const BOOT_SCRIPT: string = installedFile("providers/mock/mock-cloud/vm-boot.sh");
 /** Longest from the start of the init to the start of the image. */
 const BOOT_LIMIT_MS = 60_000;
 

@@ -1,0 +1,10 @@
+# Read by other scripts. bundle_is_fresh ROOT: whether nothing that the bundle in ROOT/dist was made of has changed since, so that
+# it is what the sources say. By the time of the last change of state, which no copy and no checkout can set back.
+bundle_is_fresh() {
+  [ -f "$1/dist/built" ] || return 1
+  (
+    cd "$1" || exit 1
+    # What find says, a find without -cnewer too, counts as a change.
+    [ -z "$(find src providers deploy/bundle package.json node_modules/.package-lock.json -cnewer dist/built -print -quit 2>&1)" ]
+  )
+}
