@@ -15,6 +15,8 @@ export interface AgentCall {
   readonly keep: boolean;
   /** The request envelope; dropped once written unless `keep`. */
   data: Buffer | undefined;
+  /** The same memory with room for a header, if it need not stay with us. */
+  framed: Buffer | undefined;
   /** The link's id of it, from when it was handed to the link. */
   sentAs: number | undefined;
   /** Pending while it waits in the link's queue. */
@@ -53,7 +55,7 @@ export function translateAnswer(call: AgentCall, frame: Frame): Answer {
   const { streamId } = call;
   if (frame.oversizedBytes !== undefined)
     return { answer: statusFrame(streamId, Code.ResourceExhausted, "the agent's answer exceeds 4 MiB") };
-  const asItIs: Answer = { answer: { streamId, type: frame.type, flags: frame.flags, data: frame.data } };
+  const asItIs: Answer = { answer: { ...frame, streamId } };
   if (call.asked < 2 || call.data === undefined || !isNotFound(frame.data)) return asItIs;
   if (call.kind === "wait") {
     return {

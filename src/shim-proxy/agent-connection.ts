@@ -14,6 +14,8 @@ import { describeProcess, kindOf, mayBeAskedAgain } from "./agent-methods.ts";
 import type { VmVolume } from "./control-types.ts";
 import type { Counts } from "./counts.ts";
 import { rewriteCreateContainer } from "./create-container.ts";
+import { withDirectReads } from "./direct-accept.ts";
+import type { FrameMemory } from "./frame-memory.ts";
 import type { HeldLink, LinkUser } from "./held-link.ts";
 import type { ShimProxyLimits } from "./limits.ts";
 import { admit, deadlineOf, okFrame, statusFrame, withRemainingTime } from "./requests.ts";
@@ -22,6 +24,7 @@ import { admit, deadlineOf, okFrame, statusFrame, withRemainingTime } from "./re
 export interface AgentHost {
   readonly clock: Clock;
   readonly limits: ShimProxyLimits;
+  readonly memory: FrameMemory;
   readonly counts: Pick<Counts, "agentCalls">;
   volumes(): readonly VmVolume[];
   /** Whether the link has been up: from then on calls wait for a bounded time only. */
@@ -52,7 +55,10 @@ export class AgentConnection implements LinkUser {
   #heldBytes = 0;
   #room: PromiseWithResolvers<void> | undefined;
 
-  constructor(socket: Socket, host: AgentHost) {
+  /** In the turn in which the connection was accepted. */
+  constructor(accepted: Socket, host: AgentHost) {
+    const { clock, limits, memory } = host;
+    const { socket, reads } = withDirectReads(accepted, memory.newReads());
     this.#host = host;
     this.#shim = new FrameConnection(
       socket,
@@ -61,7 +67,7 @@ export class AgentConnection implements LinkUser {
         onPeerEnd: () => this.#shim.destroy(),
         onClose: () => this.#onShimClosed(),
       },
-      { maxQueuedBytes: host.limits.maxQueuedBytes, clock: host.clock },
+      { maxQueuedBytes: limits.maxQueuedBytes, clock, buffers: memory.buffers, reads },
     );
   }
 
@@ -149,13 +155,16 @@ export class AgentConnection implements LinkUser {
         ? rewriteCreateContainer(request.payload, this.#host.volumes(), (text) => this.#host.warn(text))
         : undefined;
     const data = rewritten === undefined ? frame.data : encodeRequest({ ...request, payload: rewritten });
+    const keep = mayBeAskedAgain(kind) && data.length <= this.#host.limits.maxKeptBytes;
     return {
       streamId: frame.streamId,
       kind,
       method: request.method,
       deadlineMs: deadlineOf(request, this.#host.clock),
-      keep: mayBeAskedAgain(kind) && data.length <= this.#host.limits.maxKeptBytes,
+      keep,
       data,
+      // What may be asked again stays ours.
+      framed: keep || rewritten !== undefined ? undefined : frame.framed,
       sentAs: undefined,
       waiting: undefined,
       asked: 0,
@@ -169,8 +178,10 @@ export class AgentConnection implements LinkUser {
     const { data } = call;
     const late = call.asked > 0 || call.heldBytes > 0;
     if (data === undefined) return;
-    const bytes = late ? withRemainingTime(data, call.deadlineMs, this.#host.clock) : data;
-    const sent = this.#link?.send(bytes, call.kind === "check");
+    const request = late
+      ? { data: withRemainingTime(data, call.deadlineMs, this.#host.clock) }
+      : { data, framed: call.framed };
+    const sent = this.#link?.send(request, call.kind === "check");
     if (sent === undefined) return this.#hold(call);
     this.#release(call);
     call.asked++;
@@ -192,7 +203,9 @@ export class AgentConnection implements LinkUser {
   /** The link's queue has handed it on. */
   #written(call: AgentCall): void {
     call.waiting = undefined;
-    if (!call.keep) call.data = undefined;
+    if (call.keep) return;
+    call.data = undefined;
+    call.framed = undefined;
   }
 
   /** The link broke while the call was in its queue: it waits like one that was never sent. */
@@ -273,8 +286,8 @@ export class AgentConnection implements LinkUser {
   }
 
   #reply(frame: OutgoingFrame): void | Promise<void> {
-    const accepted = this.#shim.send(frame).catch(() => undefined); // The shim has left: nobody to tell.
-    return this.#shim.hasRoom ? undefined : accepted;
+    if (this.#shim.offer(frame)) return;
+    return this.#shim.send(frame).catch(() => undefined); // The shim has left: nobody to tell.
   }
 
   #onShimClosed(): void {

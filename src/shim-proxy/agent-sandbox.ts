@@ -14,6 +14,7 @@ import { AgentConnection, type AgentHost } from "./agent-connection.ts";
 import { standsSecondOomCall } from "./agent-methods.ts";
 import type { LinkStateName } from "./control-types.ts";
 import type { Counts } from "./counts.ts";
+import type { FrameMemory } from "./frame-memory.ts";
 import { HeldLink, isFinal, type LinkHost } from "./held-link.ts";
 import type { ShimProxyLimits } from "./limits.ts";
 import { PlacedSocket } from "./placed-socket.ts";
@@ -27,6 +28,7 @@ export interface AgentSandboxDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ShimProxyLimits;
+  readonly memory: FrameMemory;
   readonly dial: DialVm;
   readonly counts: Counts;
   emit(event: Event): void;
@@ -240,8 +242,7 @@ export class AgentSandbox {
 
   #makeLinkHost(): LinkHost {
     return {
-      clock: this.#deps.clock,
-      limits: this.#deps.limits,
+      ...this.#deps,
       agentKnown: () => this.#agentKnown,
       dial: (signal) => {
         const target = this.#target;
@@ -265,9 +266,7 @@ export class AgentSandbox {
 
   #makeAgentHost(): AgentHost {
     return {
-      clock: this.#deps.clock,
-      limits: this.#deps.limits,
-      counts: this.#deps.counts,
+      ...this.#deps,
       volumes: () => this.#target?.volumes ?? [],
       linked: () => this.#linked,
       agentKnown: () => this.#agentKnown,

@@ -4,6 +4,7 @@ import type { Event } from "../gen/shimproxy/control.ts";
 import { AgentFront } from "./agent-front.ts";
 import { type ControlServer, serveControl } from "./control-server.ts";
 import { Counts } from "./counts.ts";
+import { makeFrameMemory } from "./frame-memory.ts";
 import { HypervisorFront } from "./hypervisor-front.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import type { ProcessLock } from "./lock.ts";
@@ -44,12 +45,13 @@ export async function serveShims(
     owner: () => ownership.current,
   });
   const counts = new Counts(clock.wallMs());
-  const dial = counts.counted(makeVmDialler(clock, limits));
+  const memory = makeFrameMemory(clock);
+  const dial = counts.counted(makeVmDialler(clock, limits, memory));
   const emit = (event: Event): void => {
     counts.saw(event);
     ownership.emit(event);
   };
-  const agents = new AgentFront({ clock, log, limits, dial, counts, emit });
+  const agents = new AgentFront({ clock, log, limits, memory, dial, counts, emit });
   const control = await serveControl(config.proxySocket ?? join(config.runDir, "proxy.sock"), {
     log,
     instanceId,

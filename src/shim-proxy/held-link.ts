@@ -1,7 +1,15 @@
 import { isCaaError } from "../errors/index.ts";
 import { VersionCheckResponse } from "../gen/agent/health.ts";
 import type { Clock } from "../platform/index.ts";
-import { decodeResponse, encodeRequest, type Frame, FrameConnection, FrameType } from "../ttrpc/index.ts";
+import {
+  decodeResponse,
+  encodeRequest,
+  type Frame,
+  FrameConnection,
+  FrameType,
+  type OutgoingFrame,
+} from "../ttrpc/index.ts";
+import type { FrameMemory } from "./frame-memory.ts";
 import type { ShimProxyLimits } from "./limits.ts";
 import type { VmStream } from "./vm-dialler.ts";
 
@@ -19,6 +27,7 @@ export interface LinkUser {
 export interface LinkHost {
   readonly clock: Clock;
   readonly limits: ShimProxyLimits;
+  readonly memory: FrameMemory;
   /** Whether this VM's agent has ever answered: from then on silence means a break, and a new connection is tried out first. */
   agentKnown(): boolean;
   /** One attempt to connect. */
@@ -31,6 +40,9 @@ export interface LinkHost {
   agentAnswered(): void;
   agentVersion(version: string): void;
 }
+
+/** A request's envelope; see Frame for `framed`. */
+type Request = Pick<Frame, "data" | "framed">;
 
 /** What was sent under an id. */
 export interface Sent {
@@ -55,8 +67,8 @@ interface Attempt {
   /** Forwarded and own Checks that were not answered, by id, with the time when they were sent. */
   readonly checks: Map<number, number>;
   readonly ended: PromiseWithResolvers<string>;
-  /** Resolves when the agent has answered anything. */
-  readonly answered: PromiseWithResolvers<void>;
+  /** Resolves when the agent has answered anything; undefined once it has. */
+  answered: PromiseWithResolvers<void> | undefined;
   nextId: number;
   lastHeardMs: number;
   /** Bytes read and bytes still to be written when we last looked: changes below the level of frames. */
@@ -80,6 +92,8 @@ export class HeldLink {
   #everUp = false;
   #failures = 0;
   #cancelWatch: (() => void) | undefined;
+  /** When the timer of `#watch` fires; Infinity without one. */
+  #watchAtMs = Number.POSITIVE_INFINITY;
 
   constructor(host: LinkHost) {
     this.#host = host;
@@ -113,7 +127,7 @@ export class HeldLink {
       const attempt = this.#begin(vm);
       const reason = await this.#serve(attempt);
       this.#attempt = undefined;
-      this.#cancelWatch?.();
+      this.#endWatch();
       attempt.connection.destroy();
       if (this.closed) return;
       this.#failures++;
@@ -128,7 +142,7 @@ export class HeldLink {
     this.#user = undefined;
     this.#up = false;
     this.#closing.abort();
-    this.#cancelWatch?.();
+    this.#endWatch();
     this.#attempt?.connection.destroy();
   }
 
@@ -138,10 +152,10 @@ export class HeldLink {
   }
 
   /** Sends a request under an id of the link. Only while it is up. `isCheck`: its answer is a sign of life to wait for. */
-  send(data: Uint8Array, isCheck: boolean): Sent | undefined {
+  send(request: Request, isCheck: boolean): Sent | undefined {
     const attempt = this.#attempt;
     if (attempt === undefined || !this.#up) return undefined;
-    return this.#send(attempt, data, isCheck);
+    return this.#send(attempt, request, isCheck);
   }
 
   async #dial(): Promise<VmStream | undefined> {
@@ -177,7 +191,7 @@ export class HeldLink {
   }
 
   #begin(vm: VmStream): Attempt {
-    const { clock, limits } = this.#host;
+    const { clock, limits, memory } = this.#host;
     const attempt: Attempt = {
       vm,
       connection: new FrameConnection(
@@ -186,7 +200,7 @@ export class HeldLink {
           onFrame: (frame) => this.#onFrame(attempt, frame),
           onClose: (reason) => attempt.ended.resolve(reason.error.message),
         },
-        { maxQueuedBytes: limits.maxQueuedBytes, clock },
+        { maxQueuedBytes: limits.maxQueuedBytes, clock, buffers: memory.buffers, reads: vm.reads },
       ),
       ownCalls: new Map(),
       checks: new Map(),
@@ -205,11 +219,12 @@ export class HeldLink {
 
   /** Until the connection is over; resolves with why. */
   async #serve(attempt: Attempt): Promise<string> {
+    const answered = attempt.answered?.promise ?? Promise.resolve();
     if (this.#host.agentKnown()) {
-      const failure = await this.#tryOut(attempt);
+      const failure = await this.#tryOut(attempt, answered);
       if (failure !== undefined) return failure;
     } else {
-      void attempt.answered.promise.then(() => {
+      void answered.then(() => {
         this.#failures = 0;
       });
     }
@@ -224,18 +239,14 @@ export class HeldLink {
   }
 
   /** The forwarder accepts while its agent hangs, so a connection counts only once the agent has answered on it. */
-  async #tryOut(attempt: Attempt): Promise<string | undefined> {
+  async #tryOut(attempt: Attempt, answered: Promise<void>): Promise<string | undefined> {
     const { clock, limits } = this.#host;
     const silent = Promise.withResolvers<string>();
     const cancel = clock.schedule(limits.checkTimeoutMs, () =>
       silent.resolve(`the agent gave no answer within ${limits.checkTimeoutMs} ms on a new connection`),
     );
     try {
-      return await Promise.race([
-        attempt.answered.promise.then(() => undefined),
-        attempt.ended.promise,
-        silent.promise,
-      ]);
+      return await Promise.race([answered.then(() => undefined), attempt.ended.promise, silent.promise]);
     } finally {
       cancel();
     }
@@ -248,20 +259,21 @@ export class HeldLink {
     this.#user?.onDown(reason);
   }
 
-  #send(attempt: Attempt, data: Uint8Array, isCheck: boolean): Sent {
+  #send(attempt: Attempt, request: Request, isCheck: boolean): Sent {
     const id = attempt.nextId;
     attempt.nextId += 2;
     if (attempt.nextId > MAX_STREAM_ID) this.drop("the connection's stream ids are used up");
     if (isCheck) attempt.checks.set(id, this.#host.clock.monotonicMs());
-    const { connection } = attempt;
-    const atOnce = connection.hasRoom;
-    const accepted = connection.send({ streamId: id, type: FrameType.Request, flags: 0, data });
-    if (atOnce) accepted.catch(() => undefined); // It was written; what comes of it shows in onDown.
-    return { id, waiting: atOnce ? undefined : accepted };
+    const { data, framed } = request;
+    const frame: OutgoingFrame = { streamId: id, type: FrameType.Request, flags: 0, data, framed };
+    // What comes of a frame that was accepted shows in onDown.
+    const waiting = attempt.connection.offer(frame) ? undefined : attempt.connection.send(frame);
+    return { id, waiting };
   }
 
   #sendOwn(attempt: Attempt, call: OwnCall): void {
-    const sent = this.#send(attempt, ownRequest(call === "version" ? "Version" : "Check"), call === "check");
+    const data = ownRequest(call === "version" ? "Version" : "Check");
+    const sent = this.#send(attempt, { data }, call === "check");
     attempt.ownCalls.set(sent.id, call);
     sent.waiting?.catch(() => undefined);
   }
@@ -271,9 +283,10 @@ export class HeldLink {
     attempt.bytesHeard = attempt.vm.bytesRead();
     if (frame.type !== FrameType.Response) return;
     this.#host.agentAnswered();
-    attempt.answered.resolve();
+    attempt.answered?.resolve();
+    attempt.answered = undefined;
     if (attempt.checks.delete(frame.streamId)) this.#watch(attempt);
-    const own = attempt.ownCalls.get(frame.streamId);
+    const own = attempt.ownCalls.size === 0 ? undefined : attempt.ownCalls.get(frame.streamId);
     if (own !== undefined) {
       attempt.ownCalls.delete(frame.streamId);
       if (own === "version") this.#host.agentVersion(versionOf(frame));
@@ -288,7 +301,10 @@ export class HeldLink {
     });
   }
 
-  /** Looks again when the next thing is due: a Check of our own on an idle link, or the verdict on an unanswered one. */
+  /**
+   * Looks again when the next thing is due: a Check of our own on an idle link, or the verdict on an unanswered one. A timer that
+   * fires before that looks what is due then: what comes in puts it off all the time.
+   */
   #watch(attempt: Attempt): void {
     const { clock, limits } = this.#host;
     const heardMs = attempt.lastHeardMs;
@@ -297,12 +313,20 @@ export class HeldLink {
       oldestCheckMs === undefined
         ? heardMs + limits.checkIdleMs
         : Math.max(oldestCheckMs, heardMs) + limits.checkTimeoutMs;
+    if (this.#watchAtMs <= dueMs) return;
     this.#cancelWatch?.();
+    this.#watchAtMs = dueMs;
     this.#cancelWatch = clock.schedule(Math.max(1, dueMs - clock.monotonicMs()), () => {
+      this.#watchAtMs = Number.POSITIVE_INFINITY;
       if (this.#attempt !== attempt || this.closed) return;
       this.#judge(attempt);
       this.#watch(attempt);
     });
+  }
+
+  #endWatch(): void {
+    this.#cancelWatch?.();
+    this.#watchAtMs = Number.POSITIVE_INFINITY;
   }
 
   #judge(attempt: Attempt): void {

@@ -5,7 +5,9 @@ import { createSecureContext, type SecureContext, type TLSSocket, connect as tls
 import { describeError, invalidRequest, unauthorised, unavailable } from "../errors/index.ts";
 import { type Clock, Secret } from "../platform/index.ts";
 import { type TlsProfile, tlsClientOptions } from "../tls/index.ts";
+import type { DirectReads } from "../ttrpc/index.ts";
 import type { VmVolume } from "./control-types.ts";
+import type { FrameMemory } from "./frame-memory.ts";
 import type { ShimProxyLimits } from "./limits.ts";
 
 /** What is kept of a TLS profile: the keys are inside the context only, where nothing can read them back. */
@@ -67,6 +69,8 @@ export interface VmTarget extends VmAddress {
 /** A connection to a VM's forwarder, with a count of what went over it (a sign of life below the level of frames). */
 export interface VmStream {
   readonly stream: Duplex;
+  /** Undefined: the stream is read as any other. */
+  readonly reads?: DirectReads;
   bytesRead(): number;
   bytesWritten(): number;
 }
@@ -75,29 +79,67 @@ export interface VmStream {
 export type DialVm = (target: VmAddress, signal: AbortSignal) => Promise<VmStream>;
 
 /** The dialler of the real network. */
-export function makeVmDialler(clock: Clock, limits: ShimProxyLimits): DialVm {
+export function makeVmDialler(clock: Clock, limits: ShimProxyLimits, memory: FrameMemory): DialVm {
   return async (target, signal) => {
     const where = `${target.address}:${target.port}`;
-    const socket = connect({ host: target.address, port: target.port, noDelay: true });
     const context: DialContext = { clock, where, signal };
-    await opened(socket, "connect", "the TCP connection", { ...context, limitMs: limits.connectTimeoutMs });
-    socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    const counts = { bytesRead: () => socket.bytesRead, bytesWritten: () => socket.bytesWritten };
-    if (target.tls === undefined) return { stream: socket, ...counts };
+    const reads = memory.newReads();
+    const address = { host: target.address, port: target.port, onread: reads.onread };
+    if (target.tls === undefined) {
+      const socket = connect(address);
+      await connected(socket, { ...context, limitMs: limits.connectTimeoutMs });
+      return { stream: socket, reads, ...byteCounts(socket) };
+    }
+    // Not over a socket of our own: that takes no `onread`.
     const secure = tlsConnect({
-      socket,
+      ...address,
       secureContext: target.tls.context,
       servername: target.tls.serverName,
       rejectUnauthorized: !target.tls.skipVerify,
     });
+    await connected(secure, { ...context, limitMs: limits.connectTimeoutMs });
     await opened(secure, "secureConnect", "the TLS handshake", {
       ...context,
       limitMs: limits.handshakeTimeoutMs,
     });
     if (secure.getProtocol() === "TLSv1.3") await consent(secure, { ...context, limitMs: limits.consentMs });
-    return { stream: secure, ...counts };
+    return { stream: secure, reads, ...byteCounts(secure) };
   };
 }
+
+async function connected(socket: Socket, wait: Wait): Promise<void> {
+  await opened(socket, "connect", "the TCP connection", wait);
+  socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS);
+}
+
+type ByteCounts = Pick<VmStream, "bytesRead" | "bytesWritten">;
+
+/**
+ * Counts what went over the wire. A TLS socket counts what was inside whole records; the handle under its own knows the rest, so that a
+ * record on its slow way counts too. Should Node hide that handle, whole records have to do.
+ */
+function byteCounts(socket: Socket): ByteCounts {
+  const handle: unknown = Reflect.get(socket, "_handle");
+  const wire: unknown =
+    typeof handle === "object" && handle !== null ? Reflect.get(handle, "_parent") : undefined;
+  const counts = hasByteCounts(wire) ? wire : socket;
+  // A handle that is closed counts from 0 again; what is told must never become less.
+  const told = { read: 0, written: 0 };
+  return {
+    bytesRead: () => (told.read = Math.max(told.read, counts.bytesRead, socket.bytesRead)),
+    bytesWritten: () => (told.written = Math.max(told.written, counts.bytesWritten, socket.bytesWritten)),
+  };
+}
+
+const hasByteCounts = (
+  wire: unknown,
+): wire is { readonly bytesRead: number; readonly bytesWritten: number } =>
+  typeof wire === "object" &&
+  wire !== null &&
+  "bytesRead" in wire &&
+  typeof wire.bytesRead === "number" &&
+  "bytesWritten" in wire &&
+  typeof wire.bytesWritten === "number";
 
 /** TCP keep-alive: the proxy's own Checks are the real test, this keeps NAT entries of silent links. */
 const KEEP_ALIVE_MS = 30_000;

@@ -3,7 +3,8 @@ import { type Duplex, duplexPair } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type CloseReason, FrameConnection, type FrameConnectionOptions, LINGER_MS } from "./connection.ts";
-import { encodeFrame, encodeHeader, type Frame, FrameDecoder, MAX_DATA_BYTES } from "./frame.ts";
+import { encodeFrame, encodeHeader, type Frame, MAX_DATA_BYTES } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 import { MAX_QUEUED_BYTES } from "./frame-writer.ts";
 import { listenUnix, ManualClock } from "./test-peers.ts";
 

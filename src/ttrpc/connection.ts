@@ -1,6 +1,9 @@
 import type { Duplex } from "node:stream";
+import type { BufferPool } from "./buffer-pool.ts";
 import { nodeClock, type TtrpcClock } from "./clock.ts";
-import { type Frame, FrameDecoder } from "./frame.ts";
+import type { DirectReads } from "./direct-reads.ts";
+import type { Frame } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 import { FrameWriter, MAX_QUEUED_BYTES, type OutgoingFrame } from "./frame-writer.ts";
 import { TtrpcCode, TtrpcError, textOf } from "./status.ts";
 
@@ -45,6 +48,13 @@ export interface FrameConnectionOptions {
   /** See FRAME_TIMEOUT_MS, the default. 0: none. */
   readonly frameTimeoutMs?: number;
   readonly clock?: TtrpcClock;
+  /** Whose `onread` the stream was made with; without, the stream is read as any other. */
+  readonly reads?: DirectReads | undefined;
+  /**
+   * Memory of large frames, for one who passes them on: it is taken from there when one comes in, and goes back there when one with
+   * `framed` has been written. Only for a stream that keeps nothing of what it has written, as sockets.
+   */
+  readonly buffers?: BufferPool | undefined;
 }
 
 /** Delivered places in the list of frames that are kept before it is shortened. */
@@ -55,7 +65,7 @@ export class FrameConnection {
   readonly #stream: Duplex;
   readonly #handlers: FrameHandlers;
   readonly #writer: FrameWriter;
-  readonly #decoder: FrameDecoder = new FrameDecoder();
+  readonly #decoder: FrameDecoder;
   readonly #readAheadBytes: number;
   readonly #frameTimeoutMs: number;
   readonly #clock: TtrpcClock;
@@ -73,14 +83,20 @@ export class FrameConnection {
   constructor(stream: Duplex, handlers: FrameHandlers, options: FrameConnectionOptions = {}) {
     this.#stream = stream;
     this.#handlers = handlers;
-    this.#writer = new FrameWriter(stream, options.maxQueuedBytes ?? MAX_QUEUED_BYTES);
+    const { maxQueuedBytes = MAX_QUEUED_BYTES, buffers, reads } = options;
+    this.#writer = new FrameWriter(stream, { maxQueuedBytes, buffers });
+    this.#decoder = new FrameDecoder(buffers);
     this.#readAheadBytes = options.readAheadBytes ?? READ_AHEAD_BYTES;
     this.#frameTimeoutMs = options.frameTimeoutMs ?? FRAME_TIMEOUT_MS;
     this.#clock = options.clock ?? nodeClock;
     stream.on("error", (error) => this.#finish("failure", `connection failed: ${textOf(error)}`, error));
     stream.once("close", () => this.#onStreamClosed());
     stream.once("end", () => this.#onPeerEnd());
-    stream.on("data", (chunk: Buffer) => this.#onData(chunk));
+    if (reads === undefined) stream.on("data", (chunk: Buffer) => this.#onFrames(this.#decoder.push(chunk)));
+    else {
+      reads.attach({ decoder: this.#decoder, onFrames: (frames) => this.#onFrames(frames) });
+      stream.resume();
+    }
     if (stream.destroyed) process.nextTick(() => this.#onStreamClosed());
   }
 
@@ -108,6 +124,11 @@ export class FrameConnection {
   send(frame: OutgoingFrame, signal?: AbortSignal): Promise<void> {
     if ((this.#ending || this.#peerEnded) && this.#reason === undefined) return Promise.reject(closing());
     return this.#writer.send(frame, signal);
+  }
+
+  /** Sends as `send` does if that can be done at once; false: nothing was sent, and `send` would wait or say why not. */
+  offer(frame: OutgoingFrame): boolean {
+    return !this.#ending && !this.#peerEnded && this.#writer.offer(frame);
   }
 
   /** Resolves when a send would be accepted at once; rejects when the connection is over. */
@@ -149,6 +170,7 @@ export class FrameConnection {
     } catch {
       return; // It closed meanwhile: the caller waits for just that.
     }
+    this.#writer.flush();
     this.#stream.end(() => {
       if (this.#reason !== undefined) return;
       const cancel = this.#clock.schedule(LINGER_MS, () => this.destroy());
@@ -156,9 +178,8 @@ export class FrameConnection {
     });
   }
 
-  #onData(chunk: Buffer): void {
+  #onFrames(frames: readonly Frame[]): void {
     if (this.#ending || this.#reason !== undefined) return;
-    const frames = this.#decoder.push(chunk);
     this.#framesBegun += frames.length;
     this.#watchFrame();
     for (const frame of frames) {

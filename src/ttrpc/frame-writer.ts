@@ -1,8 +1,12 @@
 import type { Duplex } from "node:stream";
-import { encodeHeader, type Frame, HEADER_BYTES, MAX_DATA_BYTES } from "./frame.ts";
+import type { BufferPool } from "./buffer-pool.ts";
+import { encodeHeader, type Frame, HEADER_BYTES, MAX_DATA_BYTES, writeHeader } from "./frame.ts";
 import { TtrpcCode, TtrpcError } from "./status.ts";
 
-/** A frame to send. Its data, in one piece or several, must not change until it has been written. */
+/**
+ * A frame to send. Its data, in one piece or several, must not change until it has been written. With `framed` that memory is the
+ * connection's from when the frame was accepted.
+ */
 export interface OutgoingFrame extends Omit<Frame, "data" | "oversizedBytes"> {
   readonly data: Uint8Array | readonly Uint8Array[];
 }
@@ -10,8 +14,12 @@ export interface OutgoingFrame extends Omit<Frame, "data" | "oversizedBytes"> {
 /** Default bound on bytes accepted for sending and not yet taken by the system: two of the largest frames. */
 export const MAX_QUEUED_BYTES: number = 2 * MAX_DATA_BYTES;
 
-/** Up to this size a frame is copied behind its header: cheaper than a second buffer for the system to gather. */
-const SMALL_FRAME_BYTES = 1024;
+/** Up to this size frames that leave together are copied into one buffer; larger ones are written by themselves. */
+const SMALL_FRAME_BYTES = 16 * 1024;
+/** So many bytes are not kept back for frames that may come in this turn of the event loop. */
+const FULL_BATCH_BYTES = 64 * 1024;
+/** While less is under way nobody can be waiting for it, and nobody need be told that it was written. */
+const WATCHED_BYTES = 16 * 1024;
 
 interface Waiter {
   /** Undefined for one who waits for room without a frame. */
@@ -23,31 +31,52 @@ interface Waiter {
 
 const ACCEPTED: Promise<void> = Promise.resolve();
 
+export interface FrameWriterOptions {
+  readonly maxQueuedBytes: number;
+  /** Where the memory of frames with `framed` goes after writing. Only for a stream that keeps nothing of what it has written. */
+  readonly buffers?: BufferPool | undefined;
+}
+
 /**
- * The one writer of a stream. Frames leave whole and in the order of `send`. At most `maxQueuedBytes` and one frame are
- * handed to the stream ahead of the peer; the rest waits in `send`, with whoever called it.
+ * The one writer of a stream. Frames leave whole and in the order of `send`, those of one turn of the event loop together: one system
+ * call, one TLS record. At most `maxQueuedBytes` and one frame are handed to the stream ahead of the peer; the rest waits in
+ * `send`, with whoever called it.
  */
 export class FrameWriter {
   readonly #stream: Duplex;
   readonly #maxQueuedBytes: number;
+  readonly #watchedBytes: number;
+  readonly #buffers: BufferPool | undefined;
   readonly #waiters: Set<Waiter> = new Set();
   #waitingBytes = 0;
-  #corked = false;
+  /** Accepted, and written at the end of this turn. */
+  #batch: OutgoingFrame[] = [];
+  #batchBytes = 0;
   #closed: TtrpcError | undefined;
 
-  constructor(stream: Duplex, maxQueuedBytes: number) {
+  constructor(stream: Duplex, options: FrameWriterOptions) {
     this.#stream = stream;
-    this.#maxQueuedBytes = maxQueuedBytes;
+    this.#maxQueuedBytes = options.maxQueuedBytes;
+    this.#watchedBytes = Math.min(WATCHED_BYTES, options.maxQueuedBytes);
+    this.#buffers = options.buffers;
   }
 
   /** Bytes not yet taken by the system, those of waiting sends included. */
   get queuedBytes(): number {
-    return this.#stream.writableLength + this.#waitingBytes;
+    return this.#stream.writableLength + this.#batchBytes + this.#waitingBytes;
   }
 
   /** Whether a send would be accepted at once. */
   get hasRoom(): boolean {
-    return this.#waiters.size === 0 && this.#stream.writableLength < this.#maxQueuedBytes;
+    return this.#waiters.size === 0 && this.#stream.writableLength + this.#batchBytes < this.#maxQueuedBytes;
+  }
+
+  /** Accepts the frame if that can be done at once. */
+  offer(frame: OutgoingFrame): boolean {
+    const bytes = dataLength(frame);
+    if (bytes > MAX_DATA_BYTES || this.#closed !== undefined || !this.hasRoom) return false;
+    this.#accept(frame, bytes + HEADER_BYTES);
+    return true;
   }
 
   /**
@@ -60,7 +89,7 @@ export class FrameWriter {
     if (bytes > MAX_DATA_BYTES) return Promise.reject(frameTooLarge(bytes));
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     if (this.hasRoom) {
-      this.#write(frame, bytes);
+      this.#accept(frame, bytes + HEADER_BYTES);
       return ACCEPTED;
     }
     return this.#wait(frame, bytes + HEADER_BYTES, signal);
@@ -75,6 +104,8 @@ export class FrameWriter {
   /** Fails all that wait and all later sends with `error`. */
   close(error: TtrpcError): void {
     this.#closed ??= error;
+    this.#batch = [];
+    this.#batchBytes = 0;
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     this.#waitingBytes = 0;
@@ -109,37 +140,75 @@ export class FrameWriter {
     });
   }
 
+  /** Hands what was accepted to the stream now. */
+  readonly flush = (): void => {
+    if (this.#batch.length === 0) return;
+    const joined = Buffer.allocUnsafe(this.#batchBytes);
+    let at = 0;
+    for (const frame of this.#batch) at = copyFrame(frame, joined, at);
+    this.#batch = [];
+    this.#batchBytes = 0;
+    const watched = this.#waiters.size > 0 || this.#stream.writableLength + at >= this.#watchedBytes;
+    if (watched) this.#stream.write(joined, this.#onWritten);
+    else this.#stream.write(joined);
+  };
+
   /** One function object for all writes: Node batches the completion of writes that share one. */
   readonly #onWritten = (): void => {
     for (const waiter of this.#waiters) {
-      if (this.#stream.writableLength >= this.#maxQueuedBytes) return;
+      if (this.#stream.writableLength + this.#batchBytes >= this.#maxQueuedBytes) return;
       this.#waiters.delete(waiter);
       this.#waitingBytes -= waiter.bytes;
-      if (waiter.frame !== undefined) this.#write(waiter.frame, waiter.bytes - HEADER_BYTES);
+      if (waiter.frame !== undefined) this.#accept(waiter.frame, waiter.bytes);
       waiter.resolve();
     }
   };
 
-  #write(frame: OutgoingFrame, length: number): void {
-    // One system call for all frames of this turn of the event loop.
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#stream.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        this.#stream.uncork();
-      });
-    }
-    const { streamId, type, flags, data } = frame;
-    const header = encodeHeader({ length, streamId, type, flags });
-    const parts = isParts(data) ? data : [data];
-    if (length <= SMALL_FRAME_BYTES) {
-      this.#stream.write(length === 0 ? header : Buffer.concat([header, ...parts]), this.#onWritten);
+  #accept(frame: OutgoingFrame, bytes: number): void {
+    if (bytes > SMALL_FRAME_BYTES) {
+      this.flush();
+      this.#writeLarge(frame, bytes);
       return;
     }
-    this.#stream.write(header, this.#onWritten);
-    for (const part of parts) this.#stream.write(part, this.#onWritten);
+    this.#batch.push(frame);
+    this.#batchBytes += bytes;
+    if (this.#batchBytes >= FULL_BATCH_BYTES) this.flush();
+    // Not at the end of this callback: of many answers that come in at once each is a callback of its own.
+    else if (this.#batch.length === 1) setImmediate(this.flush);
   }
+
+  #writeLarge(frame: OutgoingFrame, bytes: number): void {
+    const { streamId, type, flags, data, framed } = frame;
+    const header = { length: bytes - HEADER_BYTES, streamId, type, flags };
+    if (framed !== undefined) {
+      writeHeader(framed, 0, header);
+      this.#stream.write(framed, (error) => {
+        if (!(error instanceof Error)) this.#buffers?.give(framed);
+        this.#onWritten();
+      });
+      return;
+    }
+    this.#stream.cork();
+    this.#stream.write(encodeHeader(header), this.#onWritten);
+    for (const part of isParts(data) ? data : [data]) this.#stream.write(part, this.#onWritten);
+    this.#stream.uncork();
+  }
+}
+
+/** Copies header and data to `at`; returns where the next frame goes. */
+function copyFrame(frame: OutgoingFrame, into: Buffer, at: number): number {
+  const { streamId, type, flags, data } = frame;
+  writeHeader(into, at, { length: dataLength(frame), streamId, type, flags });
+  let end = at + HEADER_BYTES;
+  if (!isParts(data)) {
+    into.set(data, end);
+    return end + data.length;
+  }
+  for (const part of data) {
+    into.set(part, end);
+    end += part.length;
+  }
+  return end;
 }
 
 const isParts = (data: Uint8Array | readonly Uint8Array[]): data is readonly Uint8Array[] =>

@@ -8,14 +8,8 @@ import {
   MAX_METADATA_PAIRS,
   requestParts,
 } from "./envelope.ts";
-import {
-  encodeFrame,
-  encodeHeader,
-  type Frame,
-  FrameDecoder,
-  HEADER_BYTES,
-  MAX_DATA_BYTES,
-} from "./frame.ts";
+import { encodeFrame, encodeHeader, type Frame, HEADER_BYTES, MAX_DATA_BYTES } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 
 const anyFrame = fc.record({
   streamId: fc.integer({ min: 0, max: 2 ** 32 - 1 }),

@@ -1,3 +1,4 @@
+export { BufferPool } from "./buffer-pool.ts";
 export {
   type CallOptions,
   createClient,
@@ -13,6 +14,7 @@ export {
   type FrameHandlers,
 } from "./connection.ts";
 export type { MethodDefinition, ServiceDefinition, ServiceHandlers, UnaryHandler } from "./definition.ts";
+export { DirectReads, SCRATCH_BYTES } from "./direct-reads.ts";
 export {
   decodeRequest,
   decodeResponse,
@@ -28,13 +30,13 @@ export {
   encodeFrame,
   encodeHeader,
   type Frame,
-  FrameDecoder,
   FrameFlag,
   type FrameHeader,
   FrameType,
   HEADER_BYTES,
   MAX_DATA_BYTES,
 } from "./frame.ts";
+export { FrameDecoder } from "./frame-decoder.ts";
 export type { OutgoingFrame } from "./frame-writer.ts";
 export { type RawMethod, TtrpcServer, type TtrpcServerOptions } from "./server.ts";
 export type { CallContext, ConnectionInfo } from "./server-call.ts";

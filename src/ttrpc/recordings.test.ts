@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { decodeRequest, decodeResponse, encodeRequest, encodeResponse } from "./envelope.ts";
-import { encodeFrame, FrameDecoder } from "./frame.ts";
+import { encodeFrame } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 
 const folder = new URL("../../test/fixtures/traces/", import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith(".jsonl"));

@@ -3,7 +3,7 @@ import { duplexPair } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { TtrpcClient } from "./client.ts";
 import { decodeRequest, decodeResponse } from "./envelope.ts";
-import { FrameDecoder } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 import { type RawMethod, TtrpcServer } from "./server.ts";
 import { TtrpcError } from "./status.ts";
 

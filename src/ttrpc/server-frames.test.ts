@@ -3,7 +3,8 @@ import { duplexPair } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createClient, TtrpcClient } from "./client.ts";
 import { decodeResponse, encodeRequest, encodeResponse } from "./envelope.ts";
-import { encodeFrame, encodeHeader, type Frame, FrameDecoder, FrameType, MAX_DATA_BYTES } from "./frame.ts";
+import { encodeFrame, encodeHeader, type Frame, FrameType, MAX_DATA_BYTES } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 import { TtrpcServer } from "./server.ts";
 import { BytesCodec, EchoDefinition, echoHandlers, joinedInMemory, listenUnix } from "./test-peers.ts";
 
