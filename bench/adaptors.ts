@@ -6,7 +6,7 @@ import { createClient, TtrpcClient } from "../src/ttrpc/index.ts";
 import type { TestNode } from "../test/node/test-node.ts";
 import { dial, PlayedShim } from "../test/shim/played-shim.ts";
 import type { OtherAdaptor } from "./peers.ts";
-import { cpuMsOf, type Memory, memoryOf, Process } from "./processes.ts";
+import { type Cpu, cpuOf, type Memory, memoryOf, Process } from "./processes.ts";
 
 /** Most pods at once, with room for what is being deleted, unless a site says otherwise. */
 const LIMIT = 64;
@@ -18,8 +18,8 @@ export interface Adaptor {
   readonly name: "ours" | "other";
   readonly shim: PlayedShim;
   memory(): Memory;
-  /** Used since the start of all processes, commands that they have run included, milliseconds. */
-  cpuMs(): number;
+  /** Used since the start of all processes. */
+  cpu(): Cpu;
   kill(): Promise<void>;
 }
 
@@ -143,7 +143,7 @@ export class Starter {
       name: "other",
       shim: new PlayedShim(place.socket),
       memory: () => memoryOf([process.pid]),
-      cpuMs: () => cpuMsOf([process.pid]),
+      cpu: () => cpuOf([process]),
       kill: () => process.kill(),
     };
   }
@@ -177,8 +177,8 @@ export class OurAdaptor implements Adaptor {
     return memoryOf(this.#processes.map((process) => process.pid));
   }
 
-  cpuMs(): number {
-    return cpuMsOf(this.#processes.map((process) => process.pid));
+  cpu(): Cpu {
+    return cpuOf(this.#processes);
   }
 
   /** Of each process, by name. */

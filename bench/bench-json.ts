@@ -30,6 +30,8 @@ export interface BenchJson {
   readonly rows: readonly SectionRow[];
   /** By name. */
   readonly charts: Readonly<Record<string, Plot>>;
+  /** Further tables, in Markdown, by name. */
+  readonly tables: Readonly<Record<string, string>>;
 }
 
 // JSON has no NaN: a value that could not be computed is null there.
@@ -66,6 +68,7 @@ const PlotSchema = v.object({
       colour: v.string(),
       points: v.array(v.tuple([v.number(), v.number()])),
       dashed: v.exactOptional(v.boolean()),
+      marks: v.exactOptional(v.boolean()),
       dots: v.exactOptional(v.boolean()),
     }),
   ),
@@ -87,6 +90,7 @@ const BenchJsonSchema: v.GenericSchema<unknown, BenchJson> = v.object({
   failures: v.record(v.string(), v.string()),
   rows: v.array(SectionRowSchema),
   charts: v.record(v.string(), PlotSchema),
+  tables: v.record(v.string(), v.string()),
 });
 
 /** Throws when it is not what the bench writes. */

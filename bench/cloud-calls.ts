@@ -10,6 +10,7 @@ import type { Row } from "./report.ts";
 
 /** What a call is for. `poll` reads a VM, or an operation on one; `read` any other single thing. */
 export type CallKind = "create" | "read" | "list" | "poll" | "delete" | "tag" | "token";
+const KINDS: readonly CallKind[] = ["create", "read", "list", "poll", "delete", "tag", "token"];
 export type CountedProvider = "azure" | "ibmcloud";
 
 /** Calls of all pods together, by what they were for. */
@@ -154,9 +155,8 @@ function count(calls: readonly CallKind[]): CallCounts {
 
 /** `now` less `before`, without what did not happen. */
 function since(before: CallCounts, now: CallCounts): CallCounts {
-  const kinds: readonly CallKind[] = ["create", "read", "list", "poll", "delete", "tag", "token"];
   return Object.fromEntries(
-    kinds.map((kind) => [kind, (now[kind] ?? 0) - (before[kind] ?? 0)] as const).filter(([, n]) => n > 0),
+    KINDS.map((kind) => [kind, (now[kind] ?? 0) - (before[kind] ?? 0)] as const).filter(([, n]) => n > 0),
   );
 }
 
@@ -193,6 +193,20 @@ export async function measureCloudCalls(): Promise<readonly CloudCalls[]> {
     for (const pods of POD_COUNTS) all.push(await countCalls(name, pods));
   }
   return all;
+}
+
+/** What the calls were for, all pods of a run together, as a Markdown table. */
+export function callKindsTable(measured: readonly CloudCalls[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  return [
+    line(["provider", "pods", "", ...KINDS]),
+    `|---|---:|---|${"---:|".repeat(KINDS.length)}`,
+    ...measured.flatMap(({ provider, pods, creates, deletes }) =>
+      Object.entries({ create: creates, delete: deletes }).map(([what, counts]) =>
+        line([provider, `${pods}`, what, ...KINDS.map((kind) => `${counts[kind] ?? ""}`)]),
+      ),
+    ),
+  ].join("\n");
 }
 
 /** Rows of calls per pod; the targets are what has been measured before. */

@@ -4,18 +4,29 @@ import { figure, meets, table } from "./report.ts";
 
 const BLOCK = /<!-- bench: ([a-z-]+) -->\n(?:.*\n)*?<!-- bench: end -->/g;
 
-/** The document with the tables of every section that one of the files has. Throws when it has no place for one. */
+/** The document with every table that one of the files has. Throws when it has no place for one. */
 export function documented(text: string, all: readonly BenchJson[]): string {
   const places = new Set([...text.matchAll(BLOCK)].map(([, name]) => name));
-  const missing = all.flatMap(({ rows }) => rows).find(({ section }) => !places.has(section));
+  const missing = all.flatMap(namesOfTables).find((name) => !places.has(name));
   if (missing !== undefined)
-    throw new Error(`the document has no <!-- bench: ${missing.section} --> ... <!-- bench: end -->`);
-  return text.replaceAll(BLOCK, (block: string, section: string) => {
-    const from = all.findLast(({ rows }) => rows.some((row) => row.section === section));
-    if (from === undefined) return block;
-    const rows = from.rows.filter((row) => row.section === section);
-    return `<!-- bench: ${section} -->\n${circumstances(from)}\n\n${table(rows)}\n<!-- bench: end -->`;
+    throw new Error(`the document has no <!-- bench: ${missing} --> ... <!-- bench: end -->`);
+  return text.replaceAll(BLOCK, (block: string, name: string) => {
+    const from = all.findLast((one) => namesOfTables(one).includes(name));
+    return from === undefined
+      ? block
+      : `<!-- bench: ${name} -->\n${tableOf(from, name)}\n<!-- bench: end -->`;
   });
+}
+
+const namesOfTables = ({ rows, tables }: BenchJson): readonly string[] => [
+  ...rows.map(({ section }) => section),
+  ...Object.keys(tables),
+];
+
+function tableOf(from: BenchJson, name: string): string {
+  const further = from.tables[name];
+  if (further !== undefined) return further;
+  return `${circumstances(from)}\n\n${table(from.rows.filter(({ section }) => section === name))}`;
 }
 
 function circumstances({ date, machine, load, peer, other, quick, root }: BenchJson): string {

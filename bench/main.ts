@@ -18,6 +18,7 @@ const note = (text: string): void => console.log(`  ${text}`);
 interface Results {
   readonly rows: readonly SectionRow[];
   readonly charts: Readonly<Record<string, Plot>>;
+  readonly tables: Readonly<Record<string, string>>;
   readonly detail: Readonly<Record<string, unknown>>;
   /** Sections that ended with an error, and which. */
   readonly failures: Readonly<Record<string, string>>;
@@ -58,6 +59,7 @@ async function runSections(site: Site): Promise<Results> {
   const { only } = site.settings;
   const rows: SectionRow[] = [];
   const charts: Record<string, Plot> = {};
+  const tables: Record<string, string> = {};
   const detail: Record<string, unknown> = {};
   const failures: Record<string, string> = {};
   for (const { name, run } of SECTIONS) {
@@ -67,6 +69,7 @@ async function runSections(site: Site): Promise<Results> {
       const outcome = await run(site);
       rows.push(...outcome.rows.map((row) => ({ section: name, ...row })));
       Object.assign(charts, outcome.charts);
+      Object.assign(tables, outcome.tables);
       Object.assign(detail, outcome.detail);
     } catch (error) {
       failures[name] = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -75,7 +78,7 @@ async function runSections(site: Site): Promise<Results> {
     }
     note(`${name}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
   }
-  return { rows, charts, detail, failures };
+  return { rows, charts, tables, detail, failures };
 }
 
 function noteOther({ other }: Settings): void {

@@ -4,6 +4,8 @@ export interface Series {
   readonly colour: string;
   readonly points: readonly (readonly [x: number, y: number])[];
   readonly dashed?: boolean;
+  /** A mark at each point of the line. */
+  readonly marks?: boolean;
   /** Points without a line. */
   readonly dots?: boolean;
 }
@@ -21,8 +23,6 @@ const LEFT = 70;
 const RIGHT = 20;
 const TOP = 40;
 const BOTTOM = 60;
-/** A line of so few has a mark at each. */
-const FEW_POINTS = 6;
 
 /** Powers of ten that span the values. */
 function decades(values: readonly number[]): readonly [number, number] {
@@ -66,7 +66,7 @@ export function plot({ title, xLabel, yLabel, series }: Plot): string {
             ([px, py]) => `<circle cx="${at(x(px))}" cy="${at(y(py))}" r="4" fill="${one.colour}"/>`,
           )
         : [
-            ...(one.points.length > FEW_POINTS
+            ...(!one.marks
               ? []
               : one.points.map(
                   ([px, py]) => `<circle cx="${at(x(px))}" cy="${at(y(py))}" r="3" fill="${one.colour}"/>`,

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   closeSync,
@@ -100,6 +100,8 @@ export function privateProgram(dir: string): string {
   // Not what was compiled by earlier starts, which is beside the program.
   mkdirSync(join(at, "dist"));
   symlinkSync(join(ROOT, "dist/program"), join(at, "dist/program"));
+  // Else a commit of a journal that is measured would wait for a hundred megabytes of this.
+  execFileSync("sync", ["-f", at]);
   return join(at, "bin/cloud-api-adaptor");
 }
 
@@ -126,14 +128,39 @@ export function memoryOf(pids: readonly number[]): Memory {
 /** Linux counts a process's time in these for user space (USER_HZ), on every architecture of ours. */
 const TICK_MS = 10;
 
-/**
- * CPU time (user and system) that the processes, their children and all those that have ended have used, milliseconds; in steps of
- * 10 ms. What the kernel does for them in threads of its own is not in it.
- */
-export function cpuMsOf(pids: readonly number[]): number {
-  const all = withChildren(pids).map(cpuTimes);
-  return all.reduce((sum, { own, ended }) => sum + own + ended, 0);
+/** CPU time (user and system), milliseconds, in steps of 10 ms; what the kernel does in threads of its own is not in it. */
+export interface Cpu {
+  /** Of each process, by its name. */
+  readonly processes: Readonly<Record<string, number>>;
+  /** Of everything that they have started. */
+  readonly commands: number;
 }
+
+/** What the processes have used since their start, and all that they have started. */
+export function cpuOf(processes: readonly Process[]): Cpu {
+  const pids = processes.map(({ pid }) => pid);
+  const times = processes.map(({ name, pid }) => ({ name, ...cpuTimes(pid) }));
+  const children = withChildren(pids)
+    .filter((pid) => !pids.includes(pid))
+    .map(cpuTimes);
+  return {
+    processes: Object.fromEntries(times.map(({ name, own }) => [name, own])),
+    commands:
+      times.reduce((sum, { ended }) => sum + ended, 0) +
+      children.reduce((sum, { own, ended }) => sum + own + ended, 0),
+  };
+}
+
+export const totalCpu = ({ processes, commands }: Cpu): number =>
+  Object.values(processes).reduce((sum, ms) => sum + ms, commands);
+
+/** What was used between the two. */
+export const cpuSince = (before: Cpu, after: Cpu): Cpu => ({
+  processes: Object.fromEntries(
+    Object.entries(after.processes).map(([name, ms]) => [name, ms - (before.processes[name] ?? 0)]),
+  ),
+  commands: after.commands - before.commands,
+});
 
 /** CPU time of the children of this process that have ended, milliseconds. */
 export const cpuMsOfEndedChildren = (): number => cpuTimes(process.pid).ended;

@@ -1,5 +1,5 @@
 import type { Adaptor } from "./adaptors.ts";
-import { cloudCallRows, measureCloudCalls } from "./cloud-calls.ts";
+import { callKindsTable, cloudCallRows, measureCloudCalls } from "./cloud-calls.ts";
 import {
   CHECK,
   type DataPlane,
@@ -18,6 +18,7 @@ import {
   measureRecovery,
   recoveryRows,
 } from "./many-pods/index.ts";
+import { measurePodWork, podWorkRows } from "./pod-work.ts";
 import { BenchPod } from "./pods.ts";
 import type { RawClient } from "./raw-client.ts";
 import { dataPlaneRows, lifecycleRows, memoryRows, startUpRows } from "./rows.ts";
@@ -38,6 +39,7 @@ export const SECTIONS: readonly Section[] = [
   { name: "many-pods", run: manyPods },
   { name: "recovery", run: recovery },
   { name: "cluster-memory", run: clusterMemory },
+  { name: "pod-work", run: podWork },
   { name: "cloud-calls", run: cloudCalls },
 ];
 
@@ -145,8 +147,18 @@ async function clusterMemory(site: Site): Promise<Outcome> {
   return { rows: clusterMemoryRows(measured), detail: { clusterMemory: measured } };
 }
 
+async function podWork(site: Site): Promise<Outcome> {
+  site.note("processes and journal commits per pod");
+  const measured = await measurePodWork();
+  return { rows: podWorkRows(measured), detail: { podWork: measured } };
+}
+
 async function cloudCalls(site: Site): Promise<Outcome> {
   site.note("calls of the clouds' APIs, against the fakes");
   const calls = await measureCloudCalls();
-  return { rows: cloudCallRows(calls), detail: { cloudCalls: calls } };
+  return {
+    rows: cloudCallRows(calls),
+    tables: { "cloud-calls-kinds": callKindsTable(calls) },
+    detail: { cloudCalls: calls },
+  };
 }

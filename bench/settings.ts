@@ -82,13 +82,19 @@ export interface Settings {
   readonly other: OtherAdaptor | string | undefined;
 }
 
+const listed = (text: string | undefined): readonly string[] =>
+  (text ?? "").split(",").filter((one) => one !== "");
+
 export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
   const quick = env["BENCH_QUICK"] === "1";
+  const effort = quick ? QUICK : WHOLE;
+  const counts = listed(env["BENCH_PODS"]).map(Number);
+  const steps = effort.manyPods.steps.filter(({ pods }) => counts.length === 0 || counts.includes(pods));
   return {
     quick,
-    effort: quick ? QUICK : WHOLE,
+    effort: { ...effort, manyPods: { ...effort.manyPods, steps } },
     jsonFile: env["BENCH_JSON"] ?? "",
-    only: (env["BENCH_ONLY"] ?? "").split(",").filter((name) => name !== ""),
+    only: listed(env["BENCH_ONLY"]),
     agent: env["BENCH_AGENT"] ?? "",
     peersDir: env["PEERS_DIR"] ?? "",
     other: otherAdaptor(env),

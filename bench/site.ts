@@ -21,6 +21,8 @@ export interface Outcome {
   readonly detail: Readonly<Record<string, unknown>>;
   /** By name. */
   readonly charts?: Readonly<Record<string, Plot>>;
+  /** Other tables than that of the rows, for documents, by name. */
+  readonly tables?: Readonly<Record<string, string>>;
 }
 
 /** Adaptors on the node's machine room that several sections use, one after another. */

@@ -1,6 +1,7 @@
 import { isRoot } from "../../test/node/namespaces.ts";
 import type { Adaptor, Starter } from "../adaptors.ts";
 import { scriptCost } from "../other-cloud.ts";
+import { sleep } from "../processes.ts";
 import type { Effort, Step } from "../settings.ts";
 import type { Site } from "../site.ts";
 import { interleave } from "../stats.ts";
@@ -11,6 +12,9 @@ import { measureStep, type StepFigures } from "./steps.ts";
 
 /** Rooms of pods, and of what is being deleted. */
 const LIMIT = 640;
+
+/** Time for a process to write what it has compiled, which it does right after it serves. */
+const SETTLE_MS = 1_500;
 
 /** Every round of every step. */
 export interface ManyPods {
@@ -34,14 +38,21 @@ export async function openStage(stack: AsyncDisposableStack, site: Site): Promis
   const starter = site.starter(stack, { name: "script-many", cloudSocket: room.socket, limit: LIMIT });
   const networks = new ManyNetworks(isRoot);
   stack.defer(() => networks.remove());
+  await leaveCompiledCode(starter);
   return { starter, networks };
+}
+
+/** Ours compiles less, and needs less memory, once a start has left behind what it has compiled. */
+async function leaveCompiledCode(starter: Starter): Promise<void> {
+  const first = await starter.ours();
+  await sleep(SETTLE_MS);
+  await first.kill();
 }
 
 /** Steps of pods for each adaptor in turns; every step of every adaptor begins with new processes. */
 export async function measureManyPods(site: Site, effort: Effort["manyPods"]): Promise<ManyPods> {
   await using stack = new AsyncDisposableStack();
   const { starter, networks } = await openStage(stack, site);
-  networks.make(Math.max(...effort.steps.map(({ pods }) => pods)));
   const begin = new Map<Adaptor["name"], () => Promise<Adaptor>>([["ours", () => starter.ours()]]);
   if (starter.hasOther) begin.set("other", () => starter.other());
   const steps: ManyPods["steps"][number][] = [];
@@ -50,6 +61,8 @@ export async function measureManyPods(site: Site, effort: Effort["manyPods"]): P
   for (const { rounds, ...step } of effort.steps) {
     const { restMs } = effort;
     site.note(`${step.pods} pods, at most ${step.inFlight} at a time`);
+    // No more than the step needs: a node's own interfaces are as many as its pods.
+    networks.make(step.pods);
     const contestants = new Map(
       [...begin].map(([name, start]) => [name, () => oneStep(start, networks, { step, restMs })] as const),
     );

@@ -1,5 +1,5 @@
 import { OurAdaptor, type Place, type Starter } from "../adaptors.ts";
-import { cpuMsOf, type Process } from "../processes.ts";
+import { cpuOf, type Process, totalCpu } from "../processes.ts";
 import type { Effort } from "../settings.ts";
 import type { Site } from "../site.ts";
 import { HeldPod } from "./held-pod.ts";
@@ -13,8 +13,6 @@ export interface Recovery {
   readonly besideProxyMs: readonly number[];
   /** CPU time of the new control plane until then. */
   readonly besideProxyCpuMs: readonly number[];
-  /** Every agent answered afterwards over the connection that its shim had before, times of the last such round. */
-  readonly agentsAnswered: number;
   /** Both were killed, and started again at once. */
   readonly coldMs: number;
 }
@@ -43,7 +41,8 @@ export async function measureRecovery(site: Site, effort: Effort["manyPods"]): P
     const begun = begin(starter, place);
     control = stack.adopt(begun.control, (process) => process.kill());
     besideProxyMs.push(await knowsAll(begun, adaptor, pods));
-    besideProxyCpuMs.push(cpuMsOf([control.pid]));
+    besideProxyCpuMs.push(totalCpu(cpuOf([control])));
+    // Over the connections that their shims had before.
     await inTurns(pods, IN_FLIGHT, (pod) => pod.check());
   }
   await control.kill();
@@ -54,7 +53,7 @@ export async function measureRecovery(site: Site, effort: Effort["manyPods"]): P
   stack.adopt(cold.control, (process) => process.kill());
   const coldMs = await knowsAll(cold, adaptor, pods);
   for (const pod of pods) await pod.leave();
-  return { pods: count, besideProxyMs, besideProxyCpuMs, agentsAnswered: pods.length, coldMs };
+  return { pods: count, besideProxyMs, besideProxyCpuMs, coldMs };
 }
 
 interface Begun {

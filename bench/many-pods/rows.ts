@@ -1,6 +1,6 @@
 import type { Adaptor } from "../adaptors.ts";
 import type { Plot } from "../plot.ts";
-import type { Memory } from "../processes.ts";
+import { type Cpu, type Memory, totalCpu } from "../processes.ts";
 import { type Column, type Row, type Target, turnsRow, type Values } from "../report.ts";
 import type { Step } from "../settings.ts";
 import { median, quantile } from "../stats.ts";
@@ -29,7 +29,7 @@ const START_TIME: Cost = {
 const START_CPU: Cost = {
   what: "CPU per pod, start",
   unit: "ms",
-  of: ({ createCpuMs, pods }) => createCpuMs / pods,
+  of: ({ createCpu, pods }) => totalCpu(createCpu) / pods,
 };
 const STOP_TIME: Cost = {
   what: "time per pod, stop",
@@ -39,7 +39,7 @@ const STOP_TIME: Cost = {
 const STOP_CPU: Cost = {
   what: "CPU per pod, stop",
   unit: "ms",
-  of: ({ stopCpuMs, pods }) => stopCpuMs / pods,
+  of: ({ stopCpu, pods }) => totalCpu(stopCpu) / pods,
 };
 const MEMORY: Cost = {
   what: "PSS per pod",
@@ -62,13 +62,15 @@ const mean =
   (rounds) =>
     rounds.reduce((sum, round) => sum + pick(round), 0) / rounds.length;
 
+const without = (cpu: Cpu, ms: number): Cpu => ({ ...cpu, commands: cpu.commands - ms });
+
 /** Without the CPU time of the script that stands for the other adaptor's cloud. */
 function withoutScript({ steps, scriptCostMs }: ManyPods): ManyPods["steps"] {
   if (scriptCostMs === undefined) return steps;
   const less = (round: StepFigures): StepFigures => ({
     ...round,
-    createCpuMs: round.createCpuMs - scriptCostMs.create * round.readyMs.length,
-    stopCpuMs: round.stopCpuMs - scriptCostMs.remove * round.stopMs.length,
+    createCpu: without(round.createCpu, scriptCostMs.create * round.readyMs.length),
+    stopCpu: without(round.stopCpu, scriptCostMs.remove * round.stopMs.length),
   });
   return steps.map(({ step, rounds }) => ({
     step,
@@ -143,6 +145,7 @@ export function manyPodsCharts(measured: ManyPods): Readonly<Record<string, Plot
               name: `${who}, ${label}`,
               colour: COLOURS[who],
               dashed: place > 0,
+              marks: true,
               points: line(who, cost),
             }))
             .filter(({ points }) => points.length > 0),

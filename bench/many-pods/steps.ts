@@ -1,26 +1,28 @@
 import type { Adaptor } from "../adaptors.ts";
-import { type Memory, sleep } from "../processes.ts";
+import { type Cpu, cpuSince, type Memory, sleep, totalCpu } from "../processes.ts";
 import type { Step } from "../settings.ts";
 import { CHECK_INTERVAL_MS, HeldPod } from "./held-pod.ts";
 import type { ManyNetworks } from "./networks.ts";
 
-/** What a step cost. Milliseconds; CPU time is that of all processes of the adaptor and of the commands that they ran, all pods together. */
+/** What a step cost, all pods together. Milliseconds. */
 export interface StepFigures {
+  /** That came up. */
   readonly pods: number;
   /** Of each pod, CreateVM to the agent's first answer. */
   readonly readyMs: readonly number[];
   readonly allReadyMs: number;
-  readonly createCpuMs: number;
+  readonly createCpu: Cpu;
   readonly stopMs: readonly number[];
   readonly allStoppedMs: number;
-  readonly stopCpuMs: number;
+  readonly stopCpu: Cpu;
   readonly emptyMemory: Memory;
   /** With all pods there, after the rest. */
   readonly fullMemory: Memory;
   /** CPU time for each second in which nothing happens but the shims' Health.Check. */
   readonly restCpuMsPerSecond: number;
-  /** Pods that did not start; of ours one ends the section. */
+  /** Pods that did not start, with why the first of them did not; one of ours ends the section. */
   readonly failures: number;
+  readonly firstFailure: string | undefined;
 }
 
 /** Time for what has just happened to come to its end. */
@@ -35,10 +37,12 @@ export async function measureStep(
   const emptyMemory = adaptor.memory();
   const pods = Array.from({ length: step.pods }, (_, n) => new HeldPod(adaptor, networks.get(n)));
   const running: HeldPod[] = [];
+  let firstFailure: string | undefined;
   const up = await timed(adaptor, () =>
     inTurns(pods, step.inFlight, async (pod) => {
       const ms = await pod.ready().catch((error: unknown) => {
         if (adaptor.name === "ours") throw error;
+        firstFailure ??= String(error);
         return undefined;
       });
       if (ms !== undefined) running.push(pod);
@@ -50,33 +54,34 @@ export async function measureStep(
   const down = await timed(adaptor, () => inTurns(running, step.inFlight, (pod) => pod.stop()));
   const readyMs = up.results.filter((ms) => ms !== undefined);
   return {
-    pods: step.pods,
+    pods: readyMs.length,
     readyMs,
     allReadyMs: up.ms,
-    createCpuMs: up.cpuMs,
+    createCpu: up.cpu,
     stopMs: down.results,
     allStoppedMs: down.ms,
-    stopCpuMs: down.cpuMs,
+    stopCpu: down.cpu,
     emptyMemory,
     fullMemory,
     restCpuMsPerSecond,
     failures: step.pods - readyMs.length,
+    firstFailure,
   };
 }
 
 interface Timed<T> {
   readonly results: readonly T[];
   readonly ms: number;
-  readonly cpuMs: number;
+  readonly cpu: Cpu;
 }
 
 async function timed<T>(adaptor: Adaptor, work: () => Promise<readonly T[]>): Promise<Timed<T>> {
-  const cpuBeforeMs = adaptor.cpuMs();
+  const cpuBefore = adaptor.cpu();
   const startedMs = performance.now();
   const results = await work();
   const ms = performance.now() - startedMs;
   await sleep(SETTLE_MS);
-  return { results, ms, cpuMs: adaptor.cpuMs() - cpuBeforeMs };
+  return { results, ms, cpu: cpuSince(cpuBefore, adaptor.cpu()) };
 }
 
 /** Works on all of them, on at most `inFlight` at a time. */
@@ -98,7 +103,7 @@ export async function inTurns<T, R>(
 async function atRest(adaptor: Adaptor, pods: readonly HeldPod[], restMs: number): Promise<number> {
   if (pods.length === 0) return Number.NaN;
   const startedMs = performance.now();
-  const cpuBeforeMs = adaptor.cpuMs();
+  const cpuBefore = adaptor.cpu();
   const pauseMs = CHECK_INTERVAL_MS / pods.length;
   const checks: Promise<void>[] = [];
   for (let n = 0; n * pauseMs < restMs; n++) {
@@ -108,5 +113,6 @@ async function atRest(adaptor: Adaptor, pods: readonly HeldPod[], restMs: number
   }
   await sleep(Math.max(0, startedMs + restMs - performance.now()));
   await Promise.all(checks);
-  return ((adaptor.cpuMs() - cpuBeforeMs) * 1000) / (performance.now() - startedMs);
+  const used = totalCpu(cpuSince(cpuBefore, adaptor.cpu()));
+  return (used * 1000) / (performance.now() - startedMs);
 }
