@@ -1,3 +1,4 @@
+import { parseArgs } from "node:util";
 import type { OptionSpec } from "../../providers/contract.ts";
 import { invalidConfig } from "../errors/index.ts";
 import { isNear } from "./near.ts";
@@ -24,38 +25,62 @@ export function parseFlags(
   maxWords = 0,
 ): ParsedFlags {
   const kinds = new Map(specs.map((spec) => [spec.flag, spec.kind]));
+  const { tokens } = parseArgs({
+    args: withDoubleDashes(kinds, args),
+    options: Object.fromEntries([...kinds.keys()].map((flag) => [flag, { type: "string", multiple: true }])),
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
   const values = new Map<string, readonly string[]>();
   const words: string[] = [];
   /** The switch before, which a word behind it may be meant for. */
   let lastSwitch = "";
   let help = false;
-  const takeWord = (word: string): void => {
-    if (words.length >= maxWords) throw unexpectedWord(word, lastSwitch);
-    words.push(word);
-  };
-  for (let index = 0; index < args.length; index++) {
-    const arg = args[index] ?? "";
-    if (arg === "--") {
-      args.slice(index + 1).forEach(takeWord);
-      break;
-    }
-    const [, name, given] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
-    if (name === undefined) {
-      takeWord(arg);
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") continue;
+    if (token.kind === "positional") {
+      if (words.length >= maxWords) throw unexpectedWord(token.value, lastSwitch);
+      words.push(token.value);
       continue;
     }
+    const { name, value } = token;
     const kind = kinds.get(name);
-    if (kind === undefined && (name === "h" || name === "help")) {
-      help = true;
-      continue;
-    }
-    if (kind === undefined) throw unknownFlag(command, name, kinds.keys());
-    const value = given ?? (kind === "bool" ? "true" : args[++index]);
-    if (value === undefined) throw usageError(command, `flag -${name} needs a value: -${name} VALUE`);
-    values.set(name, [...(values.get(name) ?? []), value]);
+    if (kind === undefined && HELP_FLAGS.includes(name)) help = true;
+    else if (kind === undefined) throw unknownFlag(command, name, kinds.keys());
+    else if (value === undefined) throw usageError(command, `flag -${name} needs a value: -${name} VALUE`);
+    else values.set(name, [...(values.get(name) ?? []), value]);
     lastSwitch = kind === "bool" && value === "true" ? name : "";
   }
   return { values, help, words };
+}
+
+const HELP_FLAGS: readonly string[] = ["h", "help"];
+
+/**
+ * The same command line in the one form that Node's parser reads without a doubt: `--flag=value`. Go takes whatever follows a flag for its
+ * value, and a switch never takes the next word.
+ */
+function withDoubleDashes(kinds: ReadonlyMap<string, OptionSpec["kind"]>, args: readonly string[]): string[] {
+  const plain: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index] ?? "";
+    if (arg === "--") return [...plain, ...args.slice(index)];
+    const [, name, given] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (name === undefined) {
+      if (/^-./.test(arg)) throw unexpectedWord(arg, "");
+      plain.push(arg);
+      continue;
+    }
+    const kind = kinds.get(name);
+    if (kind === undefined) {
+      plain.push(`--${name}`); // Only its name counts: it is refused, or asks for help.
+      continue;
+    }
+    const value = given ?? (kind === "bool" ? "true" : args[++index]);
+    plain.push(value === undefined ? `--${name}` : `--${name}=${value}`);
+  }
+  return plain;
 }
 
 function unknownFlag(command: string, name: string, known: Iterable<string>): Error {

@@ -14,7 +14,7 @@ const PLAIN_INPUT = /^(?:[\t\x20-\x7e]*\n)*$/;
 
 /**
  * Runs commands as `systemExec` does, but has them started by small shells that stay: Node starts a process by fork(2), which
- * holds up all else for a time that grows with this process's memory (docs/design/010-command-lanes.md). The exit status of a
+ * holds up all else for a time that grows with this process's memory (docs/design/011-command-lanes.md). The exit status of a
  * command that a signal has ended is 128 and the signal's number.
  */
 export class LaneExec implements Exec, AsyncDisposable {
