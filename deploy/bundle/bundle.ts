@@ -1,7 +1,9 @@
 import { mkdir, mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type OutputChunk, rolldown } from "rolldown";
+import { GROUPS } from "./groups.ts";
 import { noticesOf } from "./notices.ts";
+import { plainBuiltins, withoutUnused } from "./plugins.ts";
 
 /** Programs of the bundle, by the name of their file. */
 const ENTRIES = { main: "src/cli/main.ts", guest: "providers/mock/guest/main.ts" } as const;
@@ -44,10 +46,12 @@ export async function build(root: string, dir: string): Promise<readonly OutputC
     cwd: root,
     input: ENTRIES,
     platform: "node",
+    preserveEntrySignatures: "allow-extension",
     external: [/^node:/],
     treeshake: { moduleSideEffects: (id) => (isOurs(id) ? isEntry(id) : undefined) },
     // Else what two programs share is put where one of them loads all of the other.
     experimental: { chunkOptimization: false },
+    plugins: [withoutUnused, plainBuiltins],
     onLog: (level, log) => {
       if (level === "warn") problems.push(log.message);
     },
@@ -61,6 +65,7 @@ export async function build(root: string, dir: string): Promise<readonly OutputC
     comments: { legal: false, annotation: false, jsdoc: false },
     entryFileNames: "[name].mjs",
     chunkFileNames: "[name].mjs",
+    codeSplitting: { groups: GROUPS, includeDependenciesRecursively: false },
   });
   await build.close();
   if (problems.length > 0) throw new Error(`the bundler warns:\n${problems.join("\n")}`);

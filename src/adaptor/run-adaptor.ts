@@ -15,7 +15,6 @@ import { openAdminSide } from "./admin-side.ts";
 import { chooseNetworking } from "./choose-networking.ts";
 import type { ClusterSide, ClusterSideDeps } from "./cluster-side.ts";
 import type { AdaptorConfig, MakeConfigReader } from "./config.ts";
-import { followConfigMap } from "./config-watch.ts";
 import type { PointHook } from "./crash-points.ts";
 import { LiveSettings } from "./live-settings.ts";
 import { waitForLock, watchLock } from "./owner-lock.ts";
@@ -59,6 +58,7 @@ export async function runAdaptor(
   if (cluster !== undefined) {
     admin.notices.add(cluster.onNotice);
     const { makeConfigReader } = surroundings;
+    const { followConfigMap } = await import("./config-watch.ts");
     cluster.beside((client, signal) =>
       followConfigMap({ ...about, client, cluster, config, settings, makeConfigReader }, signal),
     );

@@ -3,7 +3,7 @@ import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import type { Provider } from "../../providers/contract.ts";
 import { Journal } from "../journal/index.ts";
-import { type ContainerRuntime, containerRuntime } from "../kubernetes/index.ts";
+import type { ContainerRuntime } from "../kubernetes/index.ts";
 import type { AdaptorMetrics } from "../observe/index.ts";
 import { aborted, type Clock, type Live, type Log } from "../platform/index.ts";
 import {
@@ -79,7 +79,7 @@ export async function runTerm(term: Term): Promise<void> {
       waitMs: config.limits.shimProxyWaitMs,
     },
   );
-  const runtime = opened.use(runtimeOf(config, clock));
+  const runtime = opened.use(await runtimeOf(config, clock));
   const deps: SandboxDeps = {
     ...(runtime && { runtime }),
     ...(term.cluster && { pullSecrets: term.cluster.pullSecrets, identified: term.cluster.identified }),
@@ -119,9 +119,12 @@ export async function runTerm(term: Term): Promise<void> {
   await control.end(clock.timeout(RELEASE_TIMEOUT_MS), () => frames.close());
 }
 
-function runtimeOf(config: AdaptorConfig, clock: Clock): ContainerRuntime | undefined {
+/** Loaded where there is one to ask. */
+async function runtimeOf(config: AdaptorConfig, clock: Clock): Promise<ContainerRuntime | undefined> {
   const { criEndpoint } = config.cleaning;
-  return criEndpoint === "" ? undefined : containerRuntime(criEndpoint, clock);
+  if (criEndpoint === "") return undefined;
+  const { containerRuntime } = await import("../kubernetes/index.ts");
+  return containerRuntime(criEndpoint, clock);
 }
 
 function reaperOf(config: AdaptorConfig, log: Log): ReaperOptions | undefined {

@@ -3,6 +3,7 @@ import type { Command, Listed } from "./command.ts";
 import { adminSocket, flatten, refuseIfAny, type Surroundings } from "./config.ts";
 import type { CommandSummary, Positional } from "./help.ts";
 import { type OptionResult, readOptions } from "./options.ts";
+import { runProbe } from "./probe.ts";
 import { type OptionGroup, WHERE_IT_ANSWERS } from "./shared-options.ts";
 import { stopSignal } from "./stop-signals.ts";
 
@@ -76,7 +77,6 @@ const PROBE: AdminCommand = {
     },
   ],
   async run({ socket, words: [what = ""], write }) {
-    const { runProbe } = await import("./probe.ts");
     return await runProbe(socket, what, write);
   },
 };

@@ -1,4 +1,5 @@
 import type { MockCloudConfig } from "../../providers/mock/mock-cloud/config.ts";
+import { runMockCloud as run } from "../../providers/mock/mock-cloud/index.ts";
 import { aborted, createLog, type LogLevel, systemClock, systemExec } from "../platform/index.ts";
 import { stopSignal } from "./stop-signals.ts";
 
@@ -10,7 +11,6 @@ export async function runMockCloud(
   const log = createLog(about.logLevel, "mock-cloud");
   for (const warning of about.warnings) log.warn(warning);
   const stop = stopSignal();
-  const { runMockCloud: run } = await import("../../providers/mock/mock-cloud/index.ts");
   const room = await run(config, { clock: systemClock, exec: systemExec, log });
   await aborted(stop);
   await room.close();

@@ -83,6 +83,16 @@ describe("the bundle", () => {
     expect(JSON.parse(stdout)).toEqual(expect.arrayContaining([expect.objectContaining({ level: "ok" })]));
   });
 
+  test("a probe loads a few kilobytes", () => {
+    const { bytes, folders } = new ChunkGraph(chunks).loadedWith(["src/cli/main.ts"]);
+    expect(folders).toEqual(["src/admin", "src/cli", "src/errors"]);
+    expect(bytes).toBeLessThan(15_000);
+  });
+
+  test("no module of Node is imported: they are plain objects", () => {
+    for (const { fileName, code } of chunks) expect(code, fileName).not.toMatch(/^import .* from "node:/m);
+  });
+
   test("the notices name every package in it, with a licence", async () => {
     const { packages, text } = await noticesOf(ROOT, chunks);
     const inChunks = new Set(
@@ -104,7 +114,7 @@ describe("the bundle", () => {
     await rm(join(root, "package.json"), { force: true });
     const { code, stderr } = await run("version");
     expect(code).toBe(1);
-    expect(stderr).toMatch(/at async programVersion \(file:\S+\/version\.mjs:\d+:\d+\)/);
-    expect(stderr).toMatch(/at async dispatch \(file:\S+\/program\.mjs:\d+:\d+\)/);
+    expect(stderr).toMatch(/at async programVersion \(file:\S+\/commands\.mjs:\d+:\d+\)/);
+    expect(stderr).toMatch(/at async dispatch \(file:\S+\/commands\.mjs:\d+:\d+\)/);
   });
 });

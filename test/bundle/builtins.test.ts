@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { withPlainBuiltins } from "../../deploy/bundle/builtins.ts";
+
+test("imports of Node's modules become plain objects, in every form that the bundler writes", () => {
+  const code = [
+    'import { createServer, request as request$1 } from "node:http";',
+    'import process$1, { env } from "node:process";',
+    'import * as tls from "tls";',
+    'import path from "path";',
+  ].join("\n");
+  expect(withPlainBuiltins(code).split("\n")).toEqual([
+    'const { createServer, request: request$1 } = process.getBuiltinModule("node:http");',
+    'const process$1 = process.getBuiltinModule("node:process"); const { env } = process.getBuiltinModule("node:process");',
+    'const tls = process.getBuiltinModule("tls");',
+    'const path = process.getBuiltinModule("path");',
+  ]);
+});
+
+test("what is no module of Node, and what only looks like an import, stays", () => {
+  const code = [
+    'import { t as Secret } from "./commands.mjs";',
+    'import "./commands.mjs";',
+    "const text = 'import { x } from \"node:http\";';",
+    '  import { y } from "node:http";',
+  ].join("\n");
+  expect(withPlainBuiltins(code)).toBe(code);
+});
