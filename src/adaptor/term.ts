@@ -24,6 +24,7 @@ import type { ClusterSide } from "./cluster-side.ts";
 import type { AdaptorConfig } from "./config.ts";
 import { type PointHook, withPoints } from "./crash-points.ts";
 import { DIRECT_VOLUMES_DIR, directVolumes } from "./direct-volumes.ts";
+import { durableFirst } from "./durable-first.ts";
 import { embedsProxy, startEmbeddedProxy } from "./embedded-proxy.ts";
 import { serveFrames } from "./frame-server.ts";
 import type { NoticeSink } from "./notice-hub.ts";
@@ -68,6 +69,7 @@ export async function runTerm(term: Term): Promise<void> {
   await using opened = new AsyncDisposableStack();
   const journal = opened.adopt(openJournal(term), (open) => open.close());
   const epoch = journal.nextEpoch();
+  await journal.durable();
   const frameSocket = join(config.paths.runDir, `frames-${epoch}.sock`);
   const session = new ProxySession(
     { clock, log },
@@ -86,9 +88,11 @@ export async function runTerm(term: Term): Promise<void> {
     clock,
     log: withPodNames(log, journal),
     journal,
-    provider: withPoints(term.provider, "provider", points),
-    networking: term.networking,
-    proxy: withPoints<ShimProxyControl>(session, "proxy", points),
+    ...durableFirst(journal, {
+      provider: withPoints(term.provider, "provider", points),
+      networking: term.networking,
+      proxy: withPoints<ShimProxyControl>(session, "proxy", points),
+    }),
     files: withPoints(sandboxFiles, "files", points),
     directVolumes: () => directVolumes(DIRECT_VOLUMES_DIR),
     issueIdentity: (serverName) => issueVmIdentity({ serverName, nowMs: clock.wallMs() }),

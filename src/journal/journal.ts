@@ -22,8 +22,9 @@ import {
 import { Store } from "./store.ts";
 
 /**
- * What the adaptor has begun, on disk before it is done. SQLite, WAL, synchronous FULL: what a method has returned
- * from survives a power cut. Every method throws a `journal` error when the disk or the file fails.
+ * What the adaptor has begun, on disk before it is done. SQLite, WAL: what a method has returned from survives this process; what
+ * was written before `durable` was called, and that has resolved, survives a power cut. Every method throws a `journal` error when the
+ * disk or the file fails.
  */
 export class Journal {
   readonly #store: Store;
@@ -44,6 +45,14 @@ export class Journal {
 
   close(): void {
     this.#store.close();
+  }
+
+  /**
+   * Resolves when all that was written so far is on the disk itself, and what was to be wiped is not. To be awaited before anything
+   * outside this process is touched; term.ts has that done for all of it.
+   */
+  durable(): Promise<void> {
+    return this.#store.durable();
   }
 
   /** The database itself, for tests that make it fail. */

@@ -1,8 +1,9 @@
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
-import { isCaaError, journalFailed } from "../errors/index.ts";
+import { type CaaError, isCaaError, journalFailed } from "../errors/index.ts";
 import type { Clock } from "../platform/index.ts";
+import { LogFile } from "./log-file.ts";
 import type { JournalHook, JournalOptions, JournalWrite } from "./operations.ts";
 import { migrate } from "./schema.ts";
 
@@ -26,11 +27,15 @@ export class Store {
   readonly #onWrite: (write: JournalWrite) => void;
   readonly #clock: Clock;
   readonly #file: string;
+  readonly #log: LogFile;
+  /** The log holds what is to be readable no more. */
+  #isEmptyingDue = false;
   readonly path: string;
 
   private constructor(db: DatabaseSync, path: string, options: JournalOptions) {
     this.#db = db;
     this.path = path;
+    this.#log = LogFile.open(`${path}-wal`, () => this.#onSynced());
     this.#file = fileAt(path);
     this.#clock = options.clock;
     this.#hook = options.hook ?? nothing;
@@ -46,7 +51,7 @@ export class Store {
       chmodSync(options.stateDir, 0o700);
       db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
       chmodSync(path, 0o600);
-      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON");
+      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON");
       const check = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
       if (check !== "ok") throw new Error(String(check));
       migrate(db);
@@ -62,6 +67,7 @@ export class Store {
   }
 
   close(): void {
+    this.#log.close();
     this.#db.close();
   }
 
@@ -80,7 +86,7 @@ export class Store {
     return { databaseBytes: size(this.path), logBytes: size(`${this.path}-wal`) };
   }
 
-  /** Runs `fn` in a transaction: all of it is on disk afterwards, or nothing. */
+  /** Runs `fn` in a transaction: all of it is in the file afterwards, which survives this process, or nothing. */
   write<T>(operation: string, fn: () => T): T {
     this.#hook(operation, "before");
     const startMs = this.#clock.monotonicMs();
@@ -88,6 +94,7 @@ export class Store {
     try {
       const result = this.#transaction(operation, fn);
       ok = true;
+      this.#log.written();
       this.#hook(operation, "after");
       return result;
     } finally {
@@ -95,15 +102,36 @@ export class Store {
     }
   }
 
+  /** Resolves when all that was written before is on the disk itself. Who waits meanwhile shares one sync. Throws `journal`. */
+  async durable(): Promise<void> {
+    if (this.#log.isSynced && !this.#isEmptyingDue) return;
+    const startMs = this.#clock.monotonicMs();
+    let ok = false;
+    try {
+      await this.#log.sync();
+      ok = true;
+    } catch (cause) {
+      throw this.#notWritten("sync", cause);
+    } finally {
+      this.#onWrite({ ok, durationMs: this.#clock.monotonicMs() - startMs });
+    }
+  }
+
   /**
-   * Empties the write-ahead log, in which what a row held before can be read until then. Left for the next time when
-   * somebody reads the journal now, or its disk is full.
+   * Has the write-ahead log emptied, in which what a row held before can be read until then, by the next `durable`. Left for the
+   * one after it when somebody reads the journal now, or its disk is full.
    */
   emptyLog(): void {
+    this.#isEmptyingDue = true;
+  }
+
+  #onSynced(): void {
+    if (!this.#isEmptyingDue || !this.#db.isOpen) return;
+    this.#isEmptyingDue = false;
     try {
       this.#db.exec("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
     } catch {
-      // What was written is safe in the log; the next call empties it.
+      // What was written is safe in the log; the next one that is to be emptied is emptied of this too.
     } finally {
       this.#db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
     }
@@ -122,11 +150,15 @@ export class Store {
       }
     } catch (cause) {
       if (isCaaError(cause)) throw cause;
-      throw journalFailed(
-        `cannot write to the journal ${this.path} (${operation}); no new VM is made until it can be written. Check that its disk is not full or read-only`,
-        { cause },
-      );
+      throw this.#notWritten(operation, cause);
     }
+  }
+
+  #notWritten(operation: string, cause: unknown): CaaError {
+    return journalFailed(
+      `cannot write to the journal ${this.path} (${operation}); no new VM is made until it can be written. Check that its disk is not full or read-only`,
+      { cause },
+    );
   }
 
   /** Returns how many rows it changed. */

@@ -16,7 +16,7 @@ import { Removal } from "./removal.ts";
 import { checkSandboxId, isSameRequest, type PodRequest } from "./request.ts";
 import { Broadcast, SharedTask } from "./shared-task.ts";
 import { startSandbox } from "./start.ts";
-import { asStep, notify, podFields, podRef, requestedPod } from "./steps.ts";
+import { asStep, notify, podFields, podRef, requestedPod, toDisk } from "./steps.ts";
 import { Timers } from "./timers.ts";
 import { VmDeleter } from "./vm-deleter.ts";
 import { WarmPool } from "./warm-pool.ts";
@@ -190,6 +190,7 @@ export class SandboxManager {
           }
         },
       );
+      await toDisk(this.#deps);
       this.#onRunning(record.id);
       log.info("sandbox is running", { ...fields, durationMs: clock.monotonicMs() - startedMs });
     } catch (failure) {
@@ -279,6 +280,7 @@ export class SandboxManager {
       ...(record && { pod: podRef(record) }),
     };
     await asStep(this.#deps, subject, this.#shutdown.signal, () => this.#removal.all(id));
+    await toDisk(this.#deps);
     const { step, vmName } = subject;
     const fields = { sandboxId: id, ...podFields(subject.pod), vmName, step };
     log.info("sandbox is gone", { ...fields, durationMs: clock.monotonicMs() - startedMs });

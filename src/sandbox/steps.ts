@@ -50,6 +50,15 @@ export async function asStep<T>(
   }
 }
 
+/** What is answered is on the disk, and keys that are needed no more have left it. A disk that fails now undoes nothing. */
+export async function toDisk({ journal, log }: Pick<SandboxDeps, "journal" | "log">): Promise<void> {
+  try {
+    await journal.durable();
+  } catch (error) {
+    log.error("the journal cannot be brought to the disk", { error: describeError(error) });
+  }
+}
+
 /** The parts of calls; the calls themselves, and what fails, are logged by whoever decides what comes of it. */
 const PARTS: Partial<Readonly<Record<LifecycleStep, string>>> = {
   "vm.create": "the VM has an address",
