@@ -1,4 +1,5 @@
 export {
+  type HostHint,
   type InspectInput,
   inspectPodNetwork,
   type PodNetworkConfig,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemExec } from "../platform/index.ts";
+import { type Exec, systemExec } from "../platform/index.ts";
 import { inspectPodNetwork, type PodNetworkConfig, type PodNetworkFacts } from "./inspect.ts";
 import { planTunnel } from "./plan.ts";
 import { podNetworkSpec } from "./spec.ts";
@@ -243,6 +243,39 @@ describe.skipIf(NO_NAMESPACES)("inspectPodNetwork (needs root)", () => {
       );
     await expect(inspectWith("")).rejects.toThrow(/no IPv4 default route.*set -host-interface/);
     expect(await inspectWith("eth0")).toMatchObject({ dedicated: false, workerNodeAddress: "192.0.2.7/24" });
+  });
+
+  test("asks for the one interface of the last time, and for all when that is another one or gone", async () => {
+    await using node = await TestNamespace.create();
+    await using pod = await TestNamespace.create();
+    await pod.ip(...bridgePod);
+    await node.ip("link add eth0 type bridge", "link set eth0 up", "address add 192.0.2.7/24 dev eth0");
+    await node.ip("link add eth1 type bridge", "link set eth1 up", "address add 198.51.100.7/24 dev eth1");
+    await node.ip("route add default via 192.0.2.1");
+    const questions: (string | undefined)[] = [];
+    const exec: Exec = {
+      run: (argv, options) => {
+        if (argv[0] === "ip") questions.push(options?.input?.split("\n")[0]);
+        return node.exec.run(argv, options);
+      },
+    };
+    const hint = { hostInterface: "" };
+    const address = async (): Promise<string> =>
+      (await inspectPodNetwork({ exec, hint }, { netns: pod.path, config: DEFAULTS }, signal))
+        .workerNodeAddress;
+    expect([await address(), await address()]).toEqual(["192.0.2.7/24", "192.0.2.7/24"]);
+    await node.ip("route replace default via 198.51.100.1");
+    expect(await address()).toBe("198.51.100.7/24");
+    await node.ip("link delete eth1", "route add default via 192.0.2.1");
+    expect(await address()).toBe("192.0.2.7/24");
+    await node.ip(
+      "address delete 192.0.2.7/24 dev eth0",
+      "address add 192.0.2.8/24 dev eth0",
+      "route add default via 192.0.2.1",
+    );
+    expect(await address()).toBe("192.0.2.8/24");
+    const [all, one, other] = ["address show", "address show dev eth0", "address show dev eth1"];
+    expect(questions).toEqual([all, one, one, all, other, all, one]);
   });
 
   test("ends with the caller's patience", async () => {

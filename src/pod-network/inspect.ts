@@ -56,6 +56,16 @@ export interface PodNetworkFacts {
   readonly externalNetworkViaPodVm: boolean;
 }
 
+/** Where the tunnel left the node the last time, "" before. Only that interface is asked for then, until it is another. */
+export interface HostHint {
+  hostInterface: string;
+}
+
+export interface InspectDeps {
+  readonly exec: Exec;
+  readonly hint?: HostHint;
+}
+
 export interface InspectInput {
   readonly netns: string;
   readonly config: PodNetworkConfig;
@@ -67,7 +77,7 @@ export interface InspectInput {
  * `invalid-config` for settings that do not fit the node, `network` when reading fails.
  */
 export async function inspectPodNetwork(
-  deps: { readonly exec: Exec },
+  deps: InspectDeps,
   input: InspectInput,
   signal: AbortSignal,
 ): Promise<PodNetworkFacts> {
@@ -76,8 +86,10 @@ export async function inspectPodNetwork(
     throw invalidConfig(`TUNNEL_TYPE=${config.tunnelType} is not known; the only type is vxlan`);
   }
   await checkNamespace(netns);
-  const [host, pod] = await Promise.all([readHost(deps.exec, signal), readPod(deps.exec, netns, signal)]);
-  const tunnelEnd = hostEnd(host, config.hostInterface);
+  const [tunnelEnd, pod] = await Promise.all([
+    readHostEnd(deps, config.hostInterface, signal),
+    readPod(deps.exec, netns, signal),
+  ]);
   const { primary, link, address } = podEnd(pod, netns);
   return {
     netns,
@@ -111,13 +123,34 @@ interface PodReadings extends Readings {
   readonly neighbours: readonly Neighbour[];
 }
 
-/** As much as is needed: a node has an interface, and often a route, for each of its pods. */
-async function readHost(exec: Exec, signal: AbortSignal): Promise<Readings> {
+type HostEnd = Pick<PodNetworkFacts, "hostInterface" | "workerNodeAddress" | "dedicated">;
+
+/** A node has an interface, and often a route, for each of its pods: no more of them is printed than is needed. */
+async function readHostEnd(
+  { exec, hint }: InspectDeps,
+  configured: string,
+  signal: AbortSignal,
+): Promise<HostEnd> {
+  if (hint !== undefined && isPlainDeviceName(hint.hostInterface)) {
+    try {
+      const end = hostEnd(await readHost(exec, `address show dev ${hint.hostInterface}`, signal), configured);
+      if (end.hostInterface === hint.hostInterface) return end;
+    } catch {
+      // The interface is gone, or is not the right one any more: what else is wrong shows again below.
+      signal.throwIfAborted();
+    }
+  }
+  const end = hostEnd(await readHost(exec, "address show", signal), configured);
+  if (hint !== undefined) hint.hostInterface = end.hostInterface;
+  return end;
+}
+
+async function readHost(exec: Exec, addresses: string, signal: AbortSignal): Promise<Readings> {
   const output = await runNet(
     exec,
     {
       argv: ["ip", "-json", "-4", "-batch", "-"],
-      input: "address show\nroute show table main default\n",
+      input: `${addresses}\nroute show table main default\n`,
       purpose: "read the node's network",
     },
     signal,
@@ -144,10 +177,7 @@ async function readPod(exec: Exec, netns: string, signal: AbortSignal): Promise<
   };
 }
 
-function hostEnd(
-  host: Readings,
-  configured: string,
-): Pick<PodNetworkFacts, "hostInterface" | "workerNodeAddress" | "dedicated"> {
+function hostEnd(host: Readings, configured: string): HostEnd {
   const primary = primaryInterface(host.routes)?.name;
   const name = configured === "" ? primary : configured;
   if (name === undefined) {

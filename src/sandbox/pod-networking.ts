@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { journalFailed } from "../errors/index.ts";
 import {
+  type HostHint,
   inspectPodNetwork,
   type PodNetworkConfig,
   type PodNetworkFacts,
@@ -64,9 +65,10 @@ const planOf = (text: string): TunnelPlan => fromJournal(planSchema, text, "a tu
 
 /** Pod networks of this machine's kernel, through iproute2, tc and iptables. */
 export function kernelNetworking(deps: TunnelDeps, config: PodNetworkConfig): PodNetworking {
+  const hint: HostHint = { hostInterface: "" };
   return {
     async inspect(netns, signal) {
-      return JSON.stringify(await inspectPodNetwork(deps, { netns, config }, signal));
+      return JSON.stringify(await inspectPodNetwork({ ...deps, hint }, { netns, config }, signal));
     },
     // The Go adaptor counts up from 0 and derives the id from it; the id is what the VM uses.
     describe: (facts, vxlanId) => podNetworkSpec(factsOf(facts), { index: 0, vxlanId }),
