@@ -11,7 +11,7 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "log-file-"));
   syncs = 0;
   writeFileSync(join(dir, "wal"), "");
-  log = LogFile.open(join(dir, "wal"), () => syncs++);
+  log = LogFile.open(join(dir, "wal"), { onSynced: () => syncs++ });
 });
 afterEach(() => {
   log.close();
@@ -34,7 +34,7 @@ test("all who wait at the same time share one sync, and nobody waits for one tha
 });
 
 test("a sync that fails is told to all who wait for it, and is tried again by the next", async () => {
-  const failing = LogFile.open("/dev/null", () => syncs++); // It cannot be synced.
+  const failing = LogFile.open("/dev/null", { onSynced: () => syncs++ }); // It cannot be synced.
   failing.written();
   const outcomes = await Promise.allSettled([failing.sync(), failing.sync()]);
   expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);

@@ -3,29 +3,33 @@ import { promisify } from "node:util";
 
 const syncFile = promisify(fsync);
 
+export interface LogFileOptions {
+  /** Called after each sync, before those who wait for it. */
+  readonly onSynced: () => void;
+  /** Instead of fsync. */
+  readonly sync?: ((fd: number) => Promise<void>) | undefined;
+}
+
 /**
  * SQLite's write-ahead log, brought to the disk by us: SQLite itself does that at each commit or not at all, and holds up the
  * process meanwhile. Here it is done beside all else, and once for all who wait.
  */
 export class LogFile {
   readonly #fd: number;
-  readonly #onSynced: () => void;
+  readonly #options: LogFileOptions;
   #commits = 0;
   #synced = 0;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  private constructor(fd: number, onSynced: () => void) {
+  private constructor(fd: number, options: LogFileOptions) {
     this.#fd = fd;
-    this.#onSynced = onSynced;
+    this.#options = options;
   }
 
-  /**
-   * A descriptor of our own: SQLite's locks are on the database and its -shm file, so closing it drops none of them. `onSynced`
-   * is called after each sync, before those who wait for it.
-   */
-  static open(path: string, onSynced: () => void): LogFile {
-    return new LogFile(openSync(path, "r+"), onSynced);
+  /** A descriptor of our own: SQLite's locks are on the database and its -shm file, so closing it drops none of them. */
+  static open(path: string, options: LogFileOptions): LogFile {
+    return new LogFile(openSync(path, "r+"), options);
   }
 
   /** A commit was written. */
@@ -49,9 +53,9 @@ export class LogFile {
     this.#running = this.#next;
     this.#next = undefined;
     const commits = this.#commits;
-    await syncFile(this.#fd);
+    await (this.#options.sync ?? syncFile)(this.#fd);
     this.#synced = Math.max(this.#synced, commits);
-    this.#onSynced();
+    this.#options.onSynced();
   }
 
   close(): void {

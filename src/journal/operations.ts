@@ -14,6 +14,8 @@ export interface JournalOptions {
   readonly stateDir: string;
   readonly clock: Clock;
   readonly hook?: JournalHook;
+  /** How the log's descriptor is brought to the disk, fsync unless said otherwise: for tests whose time is not real. */
+  readonly sync?: (fd: number) => Promise<void>;
   /** Told of every write. Must not throw. */
   readonly onWrite?: (write: JournalWrite) => void;
 }

@@ -35,7 +35,7 @@ export class Store {
   private constructor(db: DatabaseSync, path: string, options: JournalOptions) {
     this.#db = db;
     this.path = path;
-    this.#log = LogFile.open(`${path}-wal`, () => this.#onSynced());
+    this.#log = LogFile.open(`${path}-wal`, { onSynced: () => this.#onSynced(), sync: options.sync });
     this.#file = fileAt(path);
     this.#clock = options.clock;
     this.#hook = options.hook ?? nothing;

@@ -73,6 +73,7 @@ export class FakeSandboxes implements Disposable {
     return Journal.open({
       stateDir: this.#stateDir,
       clock: this.clock,
+      sync: async () => undefined,
       ...(this.#hook === undefined ? {} : { hook: this.#hook }),
     });
   }
