@@ -37,11 +37,11 @@ export const MOST_WORK: Readonly<
 > = {
   1: {
     processes: { CreateVM: 2, StartVM: 4, StopVM: 6 },
-    commits: { CreateVM: 2, StartVM: 5, StopVM: 3 },
+    commits: { CreateVM: 2, StartVM: 5, StopVM: 4 },
   },
   20: {
     processes: { CreateVM: 2, StartVM: 3, StopVM: 5 },
-    commits: { CreateVM: 2, StartVM: 5, StopVM: 3 },
+    commits: { CreateVM: 2, StartVM: 5, StopVM: 4 },
   },
 };
 

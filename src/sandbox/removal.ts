@@ -74,8 +74,7 @@ export class Removal {
     const subject = { step: "tunnel.remove", pod: podRef(record), vmName: record.vmName } as const;
     const tearDown = async (): Promise<void> => {
       await networking.tearDown(plan, this.#shutdown);
-      // The row of one that is stopping goes as soon as its VM has gone; until then it is no harm to look again.
-      if (journal.sandbox(id)?.phase !== "stopping") journal.tunnelGone(id);
+      journal.tunnelGone(id);
     };
     await this.untilDone(id, subject.step, () => asStep(this.#deps, subject, this.#shutdown, tearDown));
   }

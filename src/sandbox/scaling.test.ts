@@ -84,6 +84,6 @@ test("a pod takes the same queries and rows beside 20 others and beside 500, and
   expect(few.writes).toEqual([
     ...["reserve", "created"],
     ...["begin-start", "vm-id-known", "vm-running", "tunnel-intended", "running"],
-    ...["record-stop", "vm-gone", "sandbox-gone"],
+    ...["record-stop", "tunnel-gone", "vm-gone", "sandbox-gone"],
   ]);
 });
