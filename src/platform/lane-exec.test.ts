@@ -47,7 +47,7 @@ test("more commands than lanes run, each with its own output, and each lane is o
   const say = (n: number) => exec.run(["sh", "-c", `echo ${n} $PPID`]);
   const results = await Promise.all(Array.from({ length: 20 }, (_, n) => say(n)));
   expect(results.map(({ stdout }) => stdout.split(" ")[0])).toEqual(results.map((_, n) => `${n}`));
-  expect(new Set(results.map(({ stdout }) => stdout.trim().split(" ")[1])).size).toBe(4);
+  expect(new Set(results.map(({ stdout }) => stdout.trim().split(" ")[1])).size).toBe(8);
 });
 
 test("a program that is not there is unavailable; so is a command that was given up before", async () => {
@@ -86,7 +86,7 @@ async function ends(pid: number): Promise<void> {
 
 test("an abort ends the command, and what waits for a lane; others go on", async () => {
   const abort = new AbortController();
-  const running = Array.from({ length: 4 }, (_, n) =>
+  const running = Array.from({ length: 8 }, (_, n) =>
     exec.run(hang(join(dir, `${n}`)), { signal: abort.signal }),
   );
   const waiting = exec.run(["true"], { signal: abort.signal });
@@ -96,7 +96,7 @@ test("an abort ends the command, and what waits for a lane; others go on", async
   abort.abort(new Error("enough"));
   const failure = { kind: "unavailable", message: expect.stringMatching(/^cannot run (sh|true): enough$/) };
   expect(await outcomes).toEqual(
-    Array.from({ length: 5 }, () => ({ status: "rejected", reason: expect.objectContaining(failure) })),
+    Array.from({ length: 9 }, () => ({ status: "rejected", reason: expect.objectContaining(failure) })),
   );
   expect((await other).stdout).toBe("there\n");
   for (const pid of pids) await ends(pid);

@@ -2,8 +2,8 @@ import { describeError, unavailable } from "../errors/index.ts";
 import { CommandLane, type LaneCommand } from "./command-lane.ts";
 import { type Exec, type ExecOptions, type ExecResult, findProgram, systemExec } from "./exec.ts";
 
-/** Commands at once; more wait for one of these to end. */
-const MAX_LANES = 4;
+/** Commands at once; more wait for one of these to end. More than there are cores: the kernel takes 30 ms to delete a device. */
+const MAX_LANES = 8;
 
 /** A shell collects its input line by line, which takes ever longer; more than this is faster given directly. */
 const MAX_INPUT_BYTES = 32 * 1024;
