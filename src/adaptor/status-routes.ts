@@ -120,6 +120,14 @@ function reportVms(
         deleteAttempts: 0,
         lastError: null,
       })),
+      ...ownership.journal.setAside.list().map((row) => ({
+        name: row.vmName,
+        id: null,
+        phase: "unreadable",
+        since: isoTime(row.createdMs),
+        deleteAttempts: 0,
+        lastError: row.problem,
+      })),
     ],
   };
 }

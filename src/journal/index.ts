@@ -12,3 +12,4 @@ export type {
 } from "./operations.ts";
 export type { PoolIntent, PoolJournal, PoolPhase, PoolRecord } from "./pool.ts";
 export type { RecordedFailure, SandboxPhase, SandboxRecord, VmPhase, VmRecord } from "./records.ts";
+export type { SetAside } from "./set-aside.ts";

@@ -1,7 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
 import { describeError, journalFailed } from "../errors/index.ts";
 import { decodePool, type PoolRecord } from "./pool.ts";
-import { decodeSandbox, decodeVm, type SandboxRecord, type VmRecord } from "./records.ts";
+import { decodeSandbox, decodeVm, readRows, type SandboxRecord, type VmRecord } from "./records.ts";
+import { type SetAside, unreadableRows } from "./set-aside.ts";
 
 /** A journal as a person looks at it. Secrets print as such. */
 export interface JournalReport {
@@ -11,7 +12,7 @@ export interface JournalReport {
   readonly vms: readonly VmRecord[];
   /** VMs that are made ahead of their pods. */
   readonly pool: readonly PoolRecord[];
-  /** One sentence each: damage, and rows that contradict one another. */
+  /** One sentence each: damage, rows that cannot be read, and rows that contradict one another. */
   readonly problems: readonly string[];
 }
 
@@ -34,25 +35,43 @@ function report(db: DatabaseSync): JournalReport {
     .all()
     .map((row) => String(row["integrity_check"]))
     .filter((text) => text !== "ok");
-  const sandboxes = db.prepare("SELECT * FROM sandboxes ORDER BY created_ms").all().map(decodeSandbox);
-  const vms = db.prepare("SELECT * FROM vms ORDER BY created_ms").all().map(decodeVm);
+  const rowsOf = (table: "sandboxes" | "vms" | "pool") =>
+    db.prepare(`SELECT * FROM ${table} ORDER BY created_ms`).all();
   const hasPool = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'pool'").get() !== undefined;
+  const rows = { sandboxes: rowsOf("sandboxes"), vms: rowsOf("vms"), pool: hasPool ? rowsOf("pool") : [] };
+  const sandboxes = readRows(rows.sandboxes, decodeSandbox);
+  const vms = readRows(rows.vms, decodeVm);
+  const setAside = (["sandboxes", "vms", "pool"] as const).flatMap((table) =>
+    unreadableRows(table, rows[table]),
+  );
   const meta = db.prepare("SELECT key, value FROM meta").all();
   return {
     layout: Number(db.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0),
     meta: Object.fromEntries(meta.map((row) => [String(row["key"]), String(row["value"])])),
     sandboxes,
     vms,
-    pool: hasPool ? db.prepare("SELECT * FROM pool ORDER BY created_ms").all().map(decodePool) : [],
-    problems: [...damage, ...contradictions(sandboxes, vms)],
+    pool: readRows(rows.pool, decodePool),
+    problems: [
+      ...damage,
+      ...setAside.map(({ problem }) => problem),
+      ...contradictions(sandboxes, vms, setAside),
+    ],
   };
 }
 
-function contradictions(sandboxes: readonly SandboxRecord[], vms: readonly VmRecord[]): string[] {
+/** What cannot be read is no contradiction. */
+function contradictions(
+  sandboxes: readonly SandboxRecord[],
+  vms: readonly VmRecord[],
+  setAside: readonly SetAside[],
+): string[] {
   const ids = new Set(sandboxes.map((sandbox) => sandbox.id));
+  const unread = new Set(setAside.flatMap(({ key, vmName }) => [key, vmName]));
+  for (const key of unread) ids.add(key);
   return [
     ...sandboxes
-      .filter((sandbox) => sandbox.phase === "running" && !vms.some((vm) => vm.sandboxId === sandbox.id))
+      .filter(({ phase, vmName }) => phase === "running" && !unread.has(vmName))
+      .filter((sandbox) => !vms.some((vm) => vm.sandboxId === sandbox.id))
       .map((sandbox) => `sandbox ${sandbox.id} is running without a VM`),
     ...vms
       .filter((vm) => vm.phase !== "deleting" && (vm.sandboxId === undefined || !ids.has(vm.sandboxId)))

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../platform/index.ts";
-import { Journal, tryOwnerLock } from "./index.ts";
+import { inspectJournal, Journal, tryOwnerLock } from "./index.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 
 let stateDir = "";
@@ -117,13 +117,59 @@ describe("the journal", () => {
     );
   });
 
-  test("refuses a row that makes no sense, naming the column", () => {
+  test("sets rows aside that make no sense: they keep their slots, and people are told", () => {
+    const journal = open();
+    for (const id of ["s1", "s2"]) {
+      fill(journal, id);
+      journal.beginStart(id, { name: `podvm-web-${id}`, provider: "mock", tags: {} });
+    }
+    fill(journal, "s3");
+    journal.pool.intend(
+      { name: "podvm-pool-1", kind: "default", provider: "mock", tags: {}, limit: -1 },
+      () => 0,
+    );
+    journal.withDatabase((db) => {
+      db.exec("UPDATE vms SET addresses_json = '[1]' WHERE sandbox_id = 's1'");
+      db.exec("UPDATE sandboxes SET phase = 'dancing' WHERE id = 's3'");
+      db.exec("UPDATE pool SET phase = 'swimming'");
+    });
+    expect(journal.sandboxes().map(({ id }) => id)).toEqual(["s1", "s2"]);
+    expect(journal.sandbox("s3")).toBeUndefined();
+    expect(journal.vms().map(({ name }) => name)).toEqual(["podvm-web-s2"]);
+    expect(journal.vmOf("s1")).toBeUndefined();
+    expect(journal.pool.vms()).toEqual([]);
+    expect(journal.pool.yieldingWithin()).toBeUndefined();
+    expect(journal.usage()).toEqual({ used: 4, deleting: 0 });
+    expect([...journal.setAside.vmNames()]).toEqual(["podvm-web-s1", "podvm-web-s2", "podvm-pool-1"]);
+    expect(journal.setAside.hasSandbox("s3")).toBe(true);
+    expect(() => journal.setAside.check("s1")).toThrow(/row podvm-web-s1 .*column addresses_json/);
+    expect(() => journal.setAside.check("s3")).toThrow(/row s3 .*column phase/);
+    expect(() => journal.setAside.check("s2")).not.toThrow();
+    const problems = [
+      /row s3 of the journal's table sandboxes/,
+      /row podvm-web-s1 of the journal's table vms/,
+      /row podvm-pool-1 of the journal's table pool/,
+    ];
+    const told = journal.setAside.list();
+    expect(told).toEqual(
+      problems.map((text) => expect.objectContaining({ problem: expect.stringMatching(text) })),
+    );
+    expect(inspectJournal(path())).toMatchObject({
+      sandboxes: [{ id: "s1" }, { id: "s2" }],
+      problems: told.map(({ problem }) => problem),
+    });
+    journal.close();
+  });
+
+  test("needs no more than its name and id of a VM that is to go", () => {
     const journal = open();
     fill(journal, "s1");
-    const db = new DatabaseSync(path());
-    db.exec("UPDATE sandboxes SET phase = 'dancing'");
-    db.close();
-    expect(() => journal.sandboxes()).toThrow(/column phase/);
+    journal.beginStart("s1", { name: "podvm-web-s1", provider: "mock", tags: {} });
+    journal.vmIdKnown("podvm-web-s1", "vm-1");
+    journal.withDatabase((db) => db.exec("UPDATE vms SET tags_json = '', phase = 'dancing'"));
+    expect(journal.vmOf("s1")).toBeUndefined();
+    journal.recordStop("s1");
+    expect(journal.vmOf("s1")).toMatchObject({ phase: "deleting", vmId: "vm-1", tags: {} });
     journal.close();
   });
 

@@ -11,14 +11,17 @@ import type {
   Usage,
 } from "./operations.ts";
 import { PoolJournal } from "./pool.ts";
-import { freeVxlanId, type PodVmRecord, readCounts, readPodVms } from "./queries.ts";
+import { freeVxlanId, type PodVmRecord, readCounts, readPodVms, readUsage } from "./queries.ts";
 import {
   decodeSandbox,
   decodeVm,
   type RecordedFailure,
+  readRow,
+  readRows,
   type SandboxRecord,
   type VmRecord,
 } from "./records.ts";
+import { SetAsideRows } from "./set-aside.ts";
 import { Store } from "./store.ts";
 
 /**
@@ -31,11 +34,14 @@ export class Journal {
   readonly #clock: Clock;
   /** VMs that are made ahead of their pods. */
   readonly pool: PoolJournal;
+  /** Rows that cannot be read: all that reads is as if they were not there, and they keep their slots. */
+  readonly setAside: SetAsideRows;
 
   private constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
     this.pool = new PoolJournal(store, clock);
+    this.setAside = new SetAsideRows(store);
   }
 
   /** Opens or creates `<stateDir>/journal.db`. The caller holds the owner lock. */
@@ -100,13 +106,7 @@ export class Journal {
   // ---- CreateVM ---------------------------------------------------------------------------------------------
 
   usage(): Usage {
-    const row = this.#store.get(
-      `SELECT (SELECT count(*) FROM vms) + (SELECT count(*) FROM pool)
-                + (SELECT count(*) FROM sandboxes WHERE phase IN ('creating', 'created', 'starting')
-                     AND id NOT IN (SELECT sandbox_id FROM vms WHERE sandbox_id IS NOT NULL)) AS used,
-              (SELECT count(*) FROM vms WHERE phase = 'deleting') AS deleting`,
-    );
-    return { used: Number(row?.["used"] ?? 0), deleting: Number(row?.["deleting"] ?? 0) };
+    return readUsage(this.#store);
   }
 
   /**
@@ -368,25 +368,25 @@ export class Journal {
 
   sandbox(id: string): SandboxRecord | undefined {
     const row = this.#store.get("SELECT * FROM sandboxes WHERE id = ?", id);
-    return row === undefined ? undefined : decodeSandbox(row);
+    return row && readRow(row, decodeSandbox);
   }
 
   sandboxes(): SandboxRecord[] {
-    return this.#store.all("SELECT * FROM sandboxes ORDER BY created_ms, id").map(decodeSandbox);
+    return readRows(this.#store.all("SELECT * FROM sandboxes ORDER BY created_ms, id"), decodeSandbox);
   }
 
   vmOf(sandboxId: string): VmRecord | undefined {
     const row = this.#store.get("SELECT * FROM vms WHERE sandbox_id = ?", sandboxId);
-    return row === undefined ? undefined : decodeVm(row);
+    return row && readRow(row, decodeVm);
   }
 
   vm(name: string): VmRecord | undefined {
     const row = this.#store.get("SELECT * FROM vms WHERE name = ?", name);
-    return row === undefined ? undefined : decodeVm(row);
+    return row && readRow(row, decodeVm);
   }
 
   vms(): VmRecord[] {
-    return this.#store.all("SELECT * FROM vms ORDER BY created_ms, name").map(decodeVm);
+    return readRows(this.#store.all("SELECT * FROM vms ORDER BY created_ms, name"), decodeVm);
   }
 
   /** VMs of sandboxes, as the cluster is told of them. */

@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from "node:sqlite";
 import * as v from "valibot";
 import type { Clock } from "../platform/index.ts";
-import { parseRow } from "./records.ts";
+import { parseRow, readRows } from "./records.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -73,7 +73,7 @@ export class PoolJournal {
   }
 
   vms(): PoolRecord[] {
-    return this.#store.all("SELECT * FROM pool ORDER BY created_ms, name").map(decodePool);
+    return readRows(this.#store.all("SELECT * FROM pool ORDER BY created_ms, name"), decodePool);
   }
 
   size(): number {
@@ -163,9 +163,7 @@ export class PoolJournal {
 
   /** The VM that should make room first: one that does not wait yet, else the youngest. */
   yieldingWithin(): PoolRecord | undefined {
-    const row = this.#store.get(
-      "SELECT * FROM pool ORDER BY phase = 'waiting', created_ms DESC, name LIMIT 1",
-    );
-    return row === undefined ? undefined : decodePool(row);
+    const rows = this.#store.all("SELECT * FROM pool ORDER BY phase = 'waiting', created_ms DESC, name");
+    return readRows(rows, decodePool)[0];
   }
 }

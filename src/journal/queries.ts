@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { journalFailed } from "../errors/index.ts";
-import type { JournalCounts } from "./operations.ts";
-import { parseRow } from "./records.ts";
+import type { JournalCounts, Usage } from "./operations.ts";
+import { parseRow, readRows } from "./records.ts";
 import type { Store } from "./store.ts";
 
 /** VXLAN ids are 24 bits (RFC 7348). */
@@ -56,7 +56,7 @@ export function readPodVms(store: Store): PodVmRecord[] {
      FROM vms LEFT JOIN sandboxes AS s ON s.id = vms.sandbox_id
      WHERE vms.sandbox_id IS NOT NULL AND vms.user_data_due = 0 ORDER BY vms.created_ms, vms.name`,
   );
-  return rows.map((row) => {
+  return readRows(rows, (row) => {
     const r = parseRow("vms", podVmRow, row);
     return {
       sandboxId: r.sandbox_id,
@@ -69,6 +69,17 @@ export function readPodVms(store: Store): PodVmRecord[] {
       isDeleting: r.phase === "deleting",
     };
   });
+}
+
+/** A sandbox in a phase that this release does not know counts as one that waits for its VM. */
+export function readUsage(store: Store): Usage {
+  const row = store.get(
+    `SELECT (SELECT count(*) FROM vms) + (SELECT count(*) FROM pool)
+              + (SELECT count(*) FROM sandboxes WHERE phase NOT IN ('running', 'failed', 'stopping')
+                   AND id NOT IN (SELECT sandbox_id FROM vms WHERE sandbox_id IS NOT NULL)) AS used,
+            (SELECT count(*) FROM vms WHERE phase = 'deleting') AS deleting`,
+  );
+  return { used: Number(row?.["used"] ?? 0), deleting: Number(row?.["deleting"] ?? 0) };
 }
 
 export function readCounts(store: Store, slotsUsed: number): JournalCounts {

@@ -1,6 +1,6 @@
 import type { SQLOutputValue } from "node:sqlite";
 import * as v from "valibot";
-import { journalFailed, KINDS } from "../errors/index.ts";
+import { isCaaError, journalFailed, KINDS } from "../errors/index.ts";
 import { Secret } from "../platform/index.ts";
 
 /**
@@ -114,6 +114,12 @@ const vmRow = v.object({
   changed_ms: v.number(),
 });
 
+const goingVmRow = v.object({
+  ...vmRow.entries,
+  tags_json: v.fallback(vmRow.entries.tags_json, {}),
+  addresses_json: v.fallback(vmRow.entries.addresses_json, null),
+});
+
 const failureText = json(
   v.object({
     kind: v.custom<keyof typeof KINDS>((kind) => typeof kind === "string" && Object.hasOwn(KINDS, kind)),
@@ -128,10 +134,25 @@ export function parseRow<S extends v.GenericSchema>(table: string, schema: S, ro
   const result = v.safeParse(schema, row);
   if (result.success) return result.output;
   const where = v.getDotPath(result.issues[0]) ?? "?";
+  const key = String(row["id"] ?? row["name"] ?? "?");
   throw journalFailed(
-    `the journal's table ${table} holds a row that cannot be read (column ${where}); run "cloud-api-adaptor journal check" and see docs/errors.md`,
+    `row ${key} of the journal's table ${table} cannot be read (column ${where}), and is set aside: it holds its slot, its VM is kept. Delete its pod, or see docs/troubleshooting.md`,
   );
 }
+
+/** The record; undefined for a row that cannot be read, which `SetAsideRows` tells of. */
+export function readRow<T>(row: Row, decode: (row: Row) => T): T | undefined {
+  try {
+    return decode(row);
+  } catch (error) {
+    if (isCaaError(error, "journal")) return undefined;
+    throw error;
+  }
+}
+
+/** Without those that cannot be read. */
+export const readRows = <T>(rows: readonly Row[], decode: (row: Row) => T): T[] =>
+  rows.map((row) => readRow(row, decode)).filter((record) => record !== undefined);
 
 /** Throws `journal` when the row makes no sense. */
 export function decodeSandbox(row: Row): SandboxRecord {
@@ -166,9 +187,10 @@ function parseFailure(text: string): RecordedFailure {
   return result.success ? result.output : { kind: "internal", message: text };
 }
 
-/** Throws `journal` when the row makes no sense. */
+/** Throws `journal` when the row makes no sense. Of a VM that is to go only name and id are needed. */
 export function decodeVm(row: Row): VmRecord {
-  const r = parseRow("vms", vmRow, row);
+  const isGoing = row["phase"] === "deleting";
+  const r = parseRow("vms", isGoing ? goingVmRow : vmRow, row);
   return {
     name: r.name,
     sandboxId: r.sandbox_id ?? undefined,

@@ -12,10 +12,8 @@ import { ProxySession } from "./proxy-session.ts";
 
 const never = new AbortController().signal;
 
-test("calls are told what is wrong with a journal that cannot be read, and served once it can", async () => {
-  using node = new FakeSandboxes();
-  await node.manager.create(node.request("s1"), never);
-  node.journal.withDatabase((db) => db.exec("UPDATE sandboxes SET phase = 'dancing'"));
+/** A control plane that attaches to a real shim-proxy, and otherwise works with the fake one. */
+async function withProxy(node: FakeSandboxes): Promise<{ control: ControlPlane } & AsyncDisposable> {
   const runDir = mkdtempSync(join(tmpdir(), "control-"));
   const proxy = await runShimProxy(
     { runDir, hypervisorSocket: join(runDir, "hypervisor.sock") },
@@ -31,16 +29,31 @@ test("calls are told what is wrong with a journal that cannot be read, and serve
       waitMs: 60_000,
     },
   );
-  const control = new ControlPlane({ ...node.deps, proxy: session }, session, {
+  const control = new ControlPlane(node.deps, session, {
     bootId: "boot-1",
     podsDirExisted: true,
   });
+  return {
+    control,
+    async [Symbol.asyncDispose]() {
+      await control.end(AbortSignal.timeout(5000), () => undefined);
+      await proxy.close();
+      rmSync(runDir, { recursive: true, force: true });
+    },
+  };
+}
+
+test("calls are told what is wrong with a journal that cannot be used, and served once it can", async () => {
+  using node = new FakeSandboxes();
+  await using it = await withProxy(node);
+  const { control } = it;
   control.begin();
+  node.journal.withDatabase((db) => db.exec("PRAGMA query_only = ON"));
   await expect(control.ready(never)).rejects.toMatchObject({
     code: 15,
-    message: expect.stringContaining("journal check"),
+    message: expect.stringContaining("cannot write to the journal"),
   });
-  node.journal.withDatabase((db) => db.exec("DELETE FROM sandboxes"));
+  node.journal.withDatabase((db) => db.exec("PRAGMA query_only = OFF"));
   await expect
     .poll(
       () =>
@@ -53,8 +66,40 @@ test("calls are told what is wrong with a journal that cannot be read, and serve
     .toBe("ready");
   await control.end(AbortSignal.timeout(5000), () => undefined);
   await expect(control.ready(never)).rejects.toMatchObject({ code: 14 });
-  await proxy.close();
-  rmSync(runDir, { recursive: true, force: true });
+});
+
+test("a row of the journal that cannot be read stops its own sandbox only, until that is stopped", async () => {
+  using node = new FakeSandboxes({ limit: 3 });
+  for (const id of ["s1", "s2"]) {
+    await node.manager.create(node.request(id), never);
+    await node.manager.start(id, never);
+  }
+  node.journal.setMeta("boot_id", "boot-1");
+  const [lost] = node.cloud.vms.keys();
+  node.journal.withDatabase((db) => {
+    db.exec("UPDATE sandboxes SET phase = 'dancing' WHERE id = 's1'");
+    db.exec("UPDATE vms SET tags_json = 'no JSON' WHERE sandbox_id = 's1'");
+  });
+  const said: string[] = [];
+  node.deps = { ...node.deps, log: { ...silentLog, error: (text) => said.push(text) } };
+  await using it = await withProxy(node);
+  it.control.begin();
+  const manager = await it.control.ready(never);
+  expect(said).toEqual([
+    expect.stringMatching(/row s1 .*sandboxes .*column phase.*Delete its pod/),
+    expect.stringMatching(/row podvm-.* vms .*column tags_json/),
+  ]);
+  await expect(manager.start("s1", never)).rejects.toMatchObject({ code: 15 });
+  await expect(manager.create(node.request("s1"), never)).rejects.toMatchObject({ code: 15 });
+  await manager.create(node.request("s3"), never);
+  expect(node.journal.usage().used).toBe(3);
+  await expect(manager.create(node.request("s4"), never)).rejects.toMatchObject({ code: 8 });
+  expect([...node.cloud.vms.keys()]).toContain(lost);
+  expect(node.journal.sandbox("s2")?.phase).toBe("running");
+  await manager.stop("s1", never);
+  expect([...node.cloud.vms.keys()]).not.toContain(lost);
+  expect(node.journal.setAside.list()).toEqual([]);
+  await manager.create(node.request("s4"), never);
 });
 
 test("a start whose failure cannot be journaled loses no VM: it goes when the disk has room again", async () => {

@@ -368,6 +368,7 @@ export class SandboxManager {
 
   #refuseStopped(id: string, call: string): void {
     this.#shutdown.signal.throwIfAborted();
+    this.#deps.journal.setAside.check(id);
     if (this.#deps.journal.isStopped(id)) {
       throw wrongState(
         `${call}: sandbox ${id} has been stopped and cannot come back; the CRI makes a new one`,

@@ -51,6 +51,30 @@ function setUp(options: Partial<ReaperOptions> = {}): {
 /** Long enough for a VM whose sandbox the runtime has never listed. */
 const PAST_START_DEADLINE = DEFAULT_REAPER.startDeadlineMs;
 
+test("a VM whose row in the journal cannot be read is not nobody's", async () => {
+  const { node, reaper } = setUp();
+  await node.manager.create(node.request("s1"), never);
+  await node.manager.start("s1", never);
+  node.journal.pool.intend(
+    { name: "podvm-pool-1", kind: "default", provider: "fake", tags: {}, limit: -1 },
+    () => 0,
+  );
+  node.cloud.vms.set("podvm-pool-1", orphan("podvm-pool-1"));
+  node.cloud.vms.set("of-s2", orphan("of-s2", { [OwnerTag.Sandbox]: "s2" }));
+  await node.manager.create(node.request("s2"), never);
+  node.journal.withDatabase((db) => {
+    db.exec("UPDATE vms SET phase = 'dancing'; UPDATE pool SET phase = 'dancing'");
+    db.exec("UPDATE sandboxes SET phase = 'dancing'");
+  });
+  const before = [...node.cloud.vms.keys()];
+  await reaper.round(never);
+  await node.clock.advance(PAST_START_DEADLINE);
+  await reaper.round(never);
+  await node.clock.advance(61_000);
+  expect(await reaper.round(never)).toEqual([]);
+  expect([...node.cloud.vms.keys()]).toEqual(before);
+});
+
 test("a VM that nobody owns is deleted after two looks at least 60 s apart", async () => {
   const { node, reaper } = setUp();
   node.cloud.vms.set("lost", orphan("lost"));

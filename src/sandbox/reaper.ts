@@ -84,8 +84,7 @@ export class Reaper {
     const listed = await runtime.list(signal);
     for (const id of listed.keys()) this.#everListed.add(id);
     const vms = await provider.list({ clusterId, nodeName }, signal);
-    const { journal } = this.#deps;
-    const known = new Set([...journal.vms(), ...journal.pool.vms()].map(({ name }) => name));
+    const known = this.#deps.journal.setAside.vmNames();
     const ownerless = vms.filter((vm) => !known.has(vm.name) && this.#isOwnerless(vm, listed));
     notify(this.#deps, { kind: "reaper-round", ownerless: ownerless.length });
     this.#forgetAllBut(vms, ownerless);
@@ -101,7 +100,7 @@ export class Reaper {
     // The provider was asked for these tags; a provider that answers more must not cost somebody else's VM.
     if (vm.tags[OwnerTag.Cluster] !== clusterId || vm.tags[OwnerTag.Node] !== nodeName) return false;
     if (vm.lifecycle === "deleting" || sandboxId === undefined || sandboxId === "") return false;
-    if (journal.sandbox(sandboxId) !== undefined) return false;
+    if (journal.setAside.hasSandbox(sandboxId)) return false;
     if (listed.has(sandboxId)) return false;
     return this.#everListed.has(sandboxId) || this.#ageMs(vm) >= this.#options.startDeadlineMs;
   }

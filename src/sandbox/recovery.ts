@@ -31,6 +31,7 @@ export async function reconcile(parts: Parts, findings: Findings, signal: AbortS
   const left = new Set(findings.snapshot.callersLeft.map((call) => `${call.method} ${call.sandboxId}`));
   const seen = new Map(findings.snapshot.sandboxes.map((sandbox) => [sandbox.id, sandbox]));
   for (const owed of findings.snapshot.owedStops) await settleOwedStop(parts, owed, signal);
+  for (const { problem, vmName } of deps.journal.setAside.list()) deps.log.error(problem, { vmName });
   for (const record of deps.journal.sandboxes()) {
     signal.throwIfAborted();
     if (!findings.sameBoot && record.phase !== "stopping") {
