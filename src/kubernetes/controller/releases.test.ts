@@ -262,10 +262,14 @@ describe("a PeerPod whose VM waited in a warm pool, so that no tag says whose it
 
   test.each([
     ["that is no adaptor's", { instanceId: `id-${name}` }],
-    [
-      "that is younger than the pod's own",
-      { node: "gone", sandbox: "s2", instanceId: `id-${name}`, created: "2026-01-01T00:00:01Z", more },
-    ],
+    ...[
+      ["that is younger than the pod's own", "2026-01-01T00:01:01Z"],
+      ["that was made in the same second", "2026-01-01T00:00:00Z"],
+      ["that an API server with a slow clock took", "2025-12-31T23:59:30Z"],
+    ].map(
+      ([whose = "", created = ""]) =>
+        [whose, { node: "gone", sandbox: "s2", instanceId: `id-${name}`, created, more }] as const,
+    ),
   ])("is not deleted by one %s", async (_whose, forged) => {
     const vm = pooled();
     bench.peerPod("pp", { node: "gone", sandbox: "s1", instanceId: vm.id, ownerUid: "u1", more });
@@ -273,5 +277,15 @@ describe("a PeerPod whose VM waited in a warm pool, so that no tag says whose it
     bench.cluster.delete("peerpods", "forged", "apps");
     await round();
     expect([vms(), outcomes()]).toEqual([[name], ["refused"]]);
+  });
+
+  test("goes with the pod's own, whatever younger one names it too", async () => {
+    const vm = pooled();
+    const forged = { node: "gone", sandbox: "s2", instanceId: vm.id, ownerUid: "u2", more };
+    bench.peerPod("pp", { node: "gone", sandbox: "s1", instanceId: vm.id, ownerUid: "u1", more });
+    bench.peerPod("forged", { ...forged, created: "2026-01-01T00:01:01Z" });
+    bench.cluster.delete("peerpods", "pp", "apps");
+    await round();
+    expect(vms()).toEqual([]);
   });
 });

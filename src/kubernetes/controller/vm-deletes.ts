@@ -4,7 +4,7 @@ import { labelValue } from "../client/index.ts";
 import type { TermDeps } from "./deps.ts";
 import { GO_VM_NAME } from "./names.ts";
 import type { VmDeleteOutcome, VmDeleteReason } from "./notices.ts";
-import type { PeerPodFacts } from "./peer-pod.ts";
+import { isCertainlyOlder, type PeerPodFacts } from "./peer-pod.ts";
 
 /** One try; the next look tries again. */
 const ATTEMPT_MS = 10 * 60_000;
@@ -133,15 +133,13 @@ function whyNotFromPool(vm: Vm, facts: PeerPodFacts, all: readonly PeerPodFacts[
   if (facts.nodeName !== vm.tags[OwnerTag.Node] || facts.vmName !== vm.name || facts.sandboxId === "") {
     return `VM ${vm.name} was made ahead of its pod, and the PeerPod does not name node, VM and sandbox as its adaptor does`;
   }
-  const first = all.find(
-    ({ uid, instanceId, createdSeconds }) =>
-      uid !== facts.uid &&
-      instanceId === vm.id &&
-      (createdSeconds ?? 0) < (facts.createdSeconds ?? Number.POSITIVE_INFINITY),
+  // Whoever sees the adaptor's may write another in the same second, and through an API server whose clock is slow.
+  const rival = all.find(
+    (other) => other.uid !== facts.uid && other.instanceId === vm.id && !isCertainlyOlder(facts, other),
   );
-  return first === undefined
+  return rival === undefined
     ? undefined
-    : `VM ${vm.name} is that of PeerPod ${first.namespace}/${first.name}, which is older`;
+    : `VM ${vm.name} may be that of PeerPod ${rival.namespace}/${rival.name}, which is older or of the same minute; delete the VM by hand if it is nobody's, and both are released`;
 }
 
 /** The Go chart and the Go program spell one provider in two ways. */
