@@ -260,16 +260,13 @@ describe("a PeerPod whose VM waited in a warm pool, so that no tag says whose it
     expect([vms(), finalizers("pp")]).toEqual([[], ["someone/else"]]);
   });
 
+  const asAdaptors = { node: "gone", sandbox: "s2", instanceId: `id-${name}`, more };
+
   test.each([
     ["that is no adaptor's", { instanceId: `id-${name}` }],
-    ...[
-      ["that is younger than the pod's own", "2026-01-01T00:01:01Z"],
-      ["that was made in the same second", "2026-01-01T00:00:00Z"],
-      ["that an API server with a slow clock took", "2025-12-31T23:59:30Z"],
-    ].map(
-      ([whose = "", created = ""]) =>
-        [whose, { node: "gone", sandbox: "s2", instanceId: `id-${name}`, created, more }] as const,
-    ),
+    ["that is younger than the pod's own", { ...asAdaptors, created: "2026-01-01T00:01:01Z" }],
+    ["that was made in the same second", { ...asAdaptors, created: "2026-01-01T00:00:00Z" }],
+    ["that an API server with a slow clock took", { ...asAdaptors, created: "2025-12-31T23:59:30Z" }],
   ])("is not deleted by one %s", async (_whose, forged) => {
     const vm = pooled();
     bench.peerPod("pp", { node: "gone", sandbox: "s1", instanceId: vm.id, ownerUid: "u1", more });
@@ -281,9 +278,8 @@ describe("a PeerPod whose VM waited in a warm pool, so that no tag says whose it
 
   test("goes with the pod's own, whatever younger one names it too", async () => {
     const vm = pooled();
-    const forged = { node: "gone", sandbox: "s2", instanceId: vm.id, ownerUid: "u2", more };
     bench.peerPod("pp", { node: "gone", sandbox: "s1", instanceId: vm.id, ownerUid: "u1", more });
-    bench.peerPod("forged", { ...forged, created: "2026-01-01T00:01:01Z" });
+    bench.peerPod("forged", { ...asAdaptors, ownerUid: "u2", created: "2026-01-01T00:01:01Z" });
     bench.cluster.delete("peerpods", "pp", "apps");
     await round();
     expect(vms()).toEqual([]);
