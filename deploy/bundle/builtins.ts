@@ -12,7 +12,8 @@ export function withPlainBuiltins(code: string): string {
   return code.replaceAll(IMPORT, (line: string, ...rest: unknown[]) => {
     const { whole, names, module } = Object(rest.at(-1));
     if (!isBuiltin(String(module))) return line;
-    const value = `process.getBuiltinModule("${module}")`;
+    // Packages import `process` under that very name.
+    const value = `globalThis.process.getBuiltinModule("${module}")`;
     return [
       ...(whole === undefined ? [] : [`const ${whole} = ${value};`]),
       ...(names === undefined ? [] : [`const { ${String(names).replaceAll(" as ", ": ")} } = ${value};`]),

@@ -9,10 +9,10 @@ test("imports of Node's modules become plain objects, in every form that the bun
     'import path from "path";',
   ].join("\n");
   expect(withPlainBuiltins(code).split("\n")).toEqual([
-    'const { createServer, request: request$1 } = process.getBuiltinModule("node:http");',
-    'const process$1 = process.getBuiltinModule("node:process"); const { env } = process.getBuiltinModule("node:process");',
-    'const tls = process.getBuiltinModule("tls");',
-    'const path = process.getBuiltinModule("path");',
+    'const { createServer, request: request$1 } = globalThis.process.getBuiltinModule("node:http");',
+    'const process$1 = globalThis.process.getBuiltinModule("node:process"); const { env } = globalThis.process.getBuiltinModule("node:process");',
+    'const tls = globalThis.process.getBuiltinModule("tls");',
+    'const path = globalThis.process.getBuiltinModule("path");',
   ]);
 });
 

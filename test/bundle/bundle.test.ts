@@ -68,6 +68,16 @@ describe("the bundle", () => {
     }
   });
 
+  test("every file of it can be loaded: SDKs of clouds and Kubernetes' client too", async () => {
+    const files = chunks.filter(({ isEntry }) => !isEntry).map(({ fileName }) => fileName);
+    const program = files.map((name) => `await import("./${name}");`).join("\n");
+    await writeFile(join(root, "dist/program/all.mjs"), program);
+    const { code, stderr } = await systemExec.run([process.execPath, join(root, "dist/program/all.mjs")]);
+    expect(stderr.replaceAll(/.*Warning.*\n/g, "")).toBe("");
+    expect(code).toBe(0);
+    expect(files.length).toBeGreaterThan(50);
+  });
+
   test("commands work from it: version, initdata, doctor", async () => {
     await cp(join(ROOT, "package.json"), join(root, "package.json"));
     expect(await run("version")).toMatchObject({
