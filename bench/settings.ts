@@ -20,8 +20,8 @@ export interface Effort {
   readonly starts: number;
   readonly bursts: number;
   readonly manyPods: {
-    /** Each with how often it is repeated: few pods are nothing to measure once. */
-    readonly steps: readonly (Step & { readonly rounds: number })[];
+    /** Each with how often it is repeated: few pods are nothing to measure once. A rest takes its time, and is measured in fewer rounds. */
+    readonly steps: readonly (Step & { readonly rounds: number; readonly rests: number })[];
     readonly restMs: number;
     readonly recoveryPods: number;
     readonly recoveries: number;
@@ -36,11 +36,11 @@ const QUICK: Effort = {
   bursts: 1,
   manyPods: {
     steps: [
-      { pods: 1, inFlight: 1, rounds: 4 },
-      { pods: 20, inFlight: 20, rounds: 2 },
-      { pods: 100, inFlight: 20, rounds: 1 },
+      { pods: 1, inFlight: 1, rounds: 4, rests: 0 },
+      { pods: 20, inFlight: 20, rounds: 2, rests: 1 },
+      { pods: 100, inFlight: 20, rounds: 1, rests: 1 },
     ],
-    restMs: 1_000,
+    restMs: 5_000,
     recoveryPods: 100,
     recoveries: 1,
   },
@@ -54,11 +54,11 @@ const WHOLE: Effort = {
   bursts: 4,
   manyPods: {
     steps: [
-      { pods: 1, inFlight: 1, rounds: 10 },
-      { pods: 20, inFlight: 20, rounds: 4 },
-      { pods: 100, inFlight: 20, rounds: 2 },
-      { pods: 100, inFlight: 100, rounds: 2 },
-      { pods: 500, inFlight: 20, rounds: 1 },
+      { pods: 1, inFlight: 1, rounds: 6, rests: 2 },
+      { pods: 20, inFlight: 20, rounds: 4, rests: 2 },
+      { pods: 100, inFlight: 20, rounds: 1, rests: 1 },
+      { pods: 100, inFlight: 100, rounds: 2, rests: 0 },
+      { pods: 500, inFlight: 20, rounds: 1, rests: 1 },
     ],
     restMs: 5_000,
     recoveryPods: 500,

@@ -58,13 +58,17 @@ export async function measureManyPods(site: Site, effort: Effort["manyPods"]): P
   const steps: ManyPods["steps"][number][] = [];
   const script = starter.script;
   const scriptCostMs = script === undefined ? undefined : await scriptCost(script);
-  for (const { rounds, ...step } of effort.steps) {
-    const { restMs } = effort;
+  for (const { rounds, rests, ...step } of effort.steps) {
     site.note(`${step.pods} pods, at most ${step.inFlight} at a time`);
     // No more than the step needs: a node's own interfaces are as many as its pods.
     networks.make(step.pods);
     const contestants = new Map(
-      [...begin].map(([name, start]) => [name, () => oneStep(start, networks, { step, restMs })] as const),
+      [...begin].map(([name, start]) => {
+        let round = 0;
+        const measure = (): Promise<StepFigures> =>
+          oneStep(start, networks, { step, restMs: round++ < rests ? effort.restMs : 0 });
+        return [name, measure] as const;
+      }),
     );
     steps.push({ step, rounds: await interleave(rounds, contestants) });
   }

@@ -18,7 +18,8 @@ type Reduce = (rounds: readonly StepFigures[]) => number;
 interface Cost {
   readonly what: string;
   readonly unit: string;
-  readonly of: (round: StepFigures) => number;
+  /** Undefined where a round has not measured it. */
+  readonly of: (round: StepFigures) => number | undefined;
 }
 
 const START_TIME: Cost = {
@@ -49,7 +50,8 @@ const MEMORY: Cost = {
 const REST_CPU: Cost = {
   what: "CPU per pod at rest, each second",
   unit: "ms",
-  of: ({ restCpuMsPerSecond, pods }) => restCpuMsPerSecond / pods,
+  of: ({ restCpuMsPerSecond, pods }) =>
+    restCpuMsPerSecond === undefined ? undefined : restCpuMsPerSecond / pods,
 };
 const COSTS: readonly Cost[] = [START_TIME, START_CPU, STOP_TIME, STOP_CPU, MEMORY, REST_CPU];
 
@@ -57,10 +59,13 @@ const atATime = ({ pods, inFlight }: Step): string =>
   inFlight === pods ? `${pods} at once` : `${pods} pods, ${inFlight} at a time`;
 const name = (step: Step): string => (step.pods === 1 ? "1 pod" : atATime(step));
 
+/** Of the rounds that have measured it. */
 const mean =
-  (pick: (round: StepFigures) => number): Reduce =>
-  (rounds) =>
-    rounds.reduce((sum, round) => sum + pick(round), 0) / rounds.length;
+  (pick: Cost["of"]): Reduce =>
+  (rounds) => {
+    const values = rounds.map(pick).filter((value) => value !== undefined);
+    return values.reduce((sum, value) => sum + value, 0) / values.length;
+  };
 
 const without = (cpu: Cpu, ms: number): Cpu => ({ ...cpu, commands: cpu.commands - ms });
 
@@ -123,36 +128,49 @@ const CHARTS: Readonly<Record<string, Chart>> = {
   "memory-per-pod": { title: "Memory (PSS) per pod", costs: { PSS: MEMORY } },
 };
 
-/** Cost per pod over the number of pods. */
-export function manyPodsCharts(measured: ManyPods): Readonly<Record<string, Plot>> {
-  const steps = withoutScript(measured).filter(({ step }) => step.pods <= 20 || step.inFlight < step.pods);
+type Rounds = ReadonlyMap<Adaptor["name"], readonly StepFigures[]>;
+
+/** Lines of one cost for each adaptor, over the pods of the steps. */
+function lines(
+  steps: ManyPods["steps"],
+  cost: { readonly label: string; readonly of: Cost["of"]; readonly dashed: boolean },
+): Plot["series"] {
   const contestants = [...new Set(steps.flatMap(({ rounds }) => [...rounds.keys()]))];
-  const line = (who: Adaptor["name"], { of }: Cost): Plot["series"][number]["points"] =>
-    steps
-      .map(({ step, rounds }) => [step.pods, mean(of)(rounds.get(who) ?? [])] as const)
+  const point = (pods: number, rounds: Rounds, who: Adaptor["name"]): readonly [number, number] => [
+    pods,
+    mean(cost.of)(rounds.get(who) ?? []),
+  ];
+  return contestants
+    .map((who) => ({
+      name: `${who}, ${cost.label}`,
+      colour: COLOURS[who],
+      dashed: cost.dashed,
+      marks: true,
       // The axes are logarithmic, and little CPU time is 0 in the kernel's ticks.
-      .filter(([, value]) => value > 0);
-  return Object.fromEntries(
-    Object.entries(CHARTS).map(([chart, { title, costs }]) => [
-      chart,
-      {
-        title,
-        xLabel: "pods",
-        yLabel: Object.values(costs)[0]?.unit ?? "",
-        series: contestants.flatMap((who) =>
-          Object.entries(costs)
-            .map(([label, cost], place) => ({
-              name: `${who}, ${label}`,
-              colour: COLOURS[who],
-              dashed: place > 0,
-              marks: true,
-              points: line(who, cost),
-            }))
-            .filter(({ points }) => points.length > 0),
-        ),
-      },
-    ]),
-  );
+      points: steps.map(({ step, rounds }) => point(step.pods, rounds, who)).filter(([, value]) => value > 0),
+    }))
+    .filter(({ points }) => points.length > 0);
+}
+
+/** Cost per pod over the number of pods, and bursts of different sizes. */
+export function manyPodsCharts(measured: ManyPods): Readonly<Record<string, Plot>> {
+  const steps = withoutScript(measured);
+  const steady = steps.filter(({ step }) => step.pods <= 20 || step.inFlight < step.pods);
+  const bursts = steps.filter(({ step }) => step.inFlight === step.pods);
+  const costs = Object.entries(CHARTS).map(([name, chart]) => {
+    const [first] = Object.values(chart.costs);
+    const series = Object.entries(chart.costs).flatMap(([label, { of }]) =>
+      lines(steady, { label, of, dashed: chart.costs[label] !== first }),
+    );
+    return [name, { title: chart.title, xLabel: "pods", yLabel: first?.unit ?? "", series }] as const;
+  });
+  const burst = {
+    title: "A burst of pods: until all are ready",
+    xLabel: "pods at once",
+    yLabel: "ms",
+    series: lines(bursts, { label: "all ready", of: ({ allReadyMs }) => allReadyMs, dashed: false }),
+  };
+  return Object.fromEntries([...costs, ["bursts", burst]]);
 }
 
 function readyRows(step: Step, rounds: ReadonlyMap<Adaptor["name"], readonly StepFigures[]>): readonly Row[] {

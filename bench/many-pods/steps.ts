@@ -18,8 +18,8 @@ export interface StepFigures {
   readonly emptyMemory: Memory;
   /** With all pods there, after the rest. */
   readonly fullMemory: Memory;
-  /** CPU time for each second in which nothing happens but the shims' Health.Check. */
-  readonly restCpuMsPerSecond: number;
+  /** CPU time for each second in which nothing happens but the shims' Health.Check; undefined when that was left out. */
+  readonly restCpuMsPerSecond: number | undefined;
   /** Pods that did not start, with why the first of them did not; one of ours ends the section. */
   readonly failures: number;
   readonly firstFailure: string | undefined;
@@ -100,8 +100,12 @@ export async function inTurns<T, R>(
 }
 
 /** Each shim asks its agent as often as a stock one does, spread evenly; milliseconds of CPU time for each second. */
-async function atRest(adaptor: Adaptor, pods: readonly HeldPod[], restMs: number): Promise<number> {
-  if (pods.length === 0) return Number.NaN;
+async function atRest(
+  adaptor: Adaptor,
+  pods: readonly HeldPod[],
+  restMs: number,
+): Promise<number | undefined> {
+  if (pods.length === 0 || restMs === 0) return undefined;
   const startedMs = performance.now();
   const cpuBefore = adaptor.cpu();
   const pauseMs = CHECK_INTERVAL_MS / pods.length;
