@@ -54,10 +54,10 @@ const WHOLE: Effort = {
   bursts: 4,
   manyPods: {
     steps: [
-      { pods: 1, inFlight: 1, rounds: 6, rests: 2 },
-      { pods: 20, inFlight: 20, rounds: 4, rests: 2 },
+      { pods: 1, inFlight: 1, rounds: 4, rests: 1 },
+      { pods: 20, inFlight: 20, rounds: 4, rests: 1 },
       { pods: 100, inFlight: 20, rounds: 1, rests: 1 },
-      { pods: 100, inFlight: 100, rounds: 2, rests: 0 },
+      { pods: 100, inFlight: 100, rounds: 1, rests: 0 },
       { pods: 500, inFlight: 20, rounds: 1, rests: 1 },
     ],
     restMs: 5_000,
