@@ -252,9 +252,9 @@ export class AgentSandbox {
       dialFailed: (_link, error) => this.#onDialFailed(error),
       linkUp: () => this.#onLinkUp(),
       linkDown: (_link, reason) => this.#onLinkDown(reason),
-      agentAnswered: () => {
+      agentAnswered: (atMs) => {
         this.#agentKnown = true;
-        this.#lastAnswerMs = this.#deps.clock.monotonicMs();
+        this.#lastAnswerMs = atMs;
       },
       agentVersion: (version) => {
         this.#agentVersion = version;

@@ -36,8 +36,8 @@ export interface LinkHost {
   dialFailed(link: HeldLink, error: unknown): boolean;
   linkUp(link: HeldLink): void;
   linkDown(link: HeldLink, reason: string): void;
-  /** The agent, not only its forwarder, has answered something. */
-  agentAnswered(): void;
+  /** The agent, not only its forwarder, has answered something, at this time. */
+  agentAnswered(atMs: number): void;
   agentVersion(version: string): void;
 }
 
@@ -282,7 +282,7 @@ export class HeldLink {
     attempt.lastHeardMs = this.#host.clock.monotonicMs();
     attempt.bytesHeard = attempt.vm.bytesRead();
     if (frame.type !== FrameType.Response) return;
-    this.#host.agentAnswered();
+    this.#host.agentAnswered(attempt.lastHeardMs);
     attempt.answered?.resolve();
     attempt.answered = undefined;
     if (attempt.checks.delete(frame.streamId)) this.#watch(attempt);

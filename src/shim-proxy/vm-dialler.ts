@@ -123,10 +123,10 @@ function byteCounts(socket: Socket): ByteCounts {
   const wire: unknown =
     typeof handle === "object" && handle !== null ? Reflect.get(handle, "_parent") : undefined;
   const counts = hasByteCounts(wire) ? wire : socket;
-  // A handle that is closed counts from 0 again; what is told must never become less.
+  // A handle that is closed counts from 0 again; what is told must never become less. Bytes read are asked for with each answer.
   const told = { read: 0, written: 0 };
   return {
-    bytesRead: () => (told.read = Math.max(told.read, counts.bytesRead, socket.bytesRead)),
+    bytesRead: () => (told.read = Math.max(told.read, counts.bytesRead)),
     bytesWritten: () => (told.written = Math.max(told.written, counts.bytesWritten, socket.bytesWritten)),
   };
 }

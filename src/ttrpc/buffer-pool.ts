@@ -1,7 +1,7 @@
 import { nodeClock, type TtrpcClock } from "./clock.ts";
 
 /** Sizes are rounded up to this, so that frames of about one size can use one another's memory. */
-const STEP_BYTES = 64 * 1024;
+const STEP_BYTES = 16 * 1024;
 /** Default bound on what is kept for the next frame. */
 const MAX_FREE_BYTES = 4 * 1024 * 1024;
 /** Default time after which what nobody took is given back. */
@@ -48,12 +48,9 @@ export class BufferPool {
   give(buffer: Buffer): void {
     const memory = buffer.buffer;
     if (!(memory instanceof ArrayBuffer) || !this.#lent.delete(memory)) return;
-    if (this.#freeBytes + memory.byteLength > this.#maxFreeBytes) {
-      release(memory);
-      return;
-    }
     this.#free.push(memory);
     this.#freeBytes += memory.byteLength;
+    while (this.#freeBytes > this.#maxFreeBytes) this.#releaseOldest();
     if (!this.#watched) this.#watch();
   }
 
@@ -69,12 +66,14 @@ export class BufferPool {
       return;
     }
     this.#watched = false;
-    for (const memory of this.#free.splice(0)) release(memory);
-    this.#freeBytes = 0;
+    while (this.#free.length > 0) this.#releaseOldest();
   }
-}
 
-/** Frees the memory now: a buffer without one of its own is all that stays. */
-function release(memory: ArrayBuffer): void {
-  memory.transfer(0);
+  #releaseOldest(): void {
+    const memory = this.#free.shift();
+    if (memory === undefined) return;
+    this.#freeBytes -= memory.byteLength;
+    // Frees it now: a buffer without memory of its own is all that stays.
+    memory.transfer(0);
+  }
 }

@@ -183,15 +183,24 @@ export class FrameConnection {
     this.#framesBegun += frames.length;
     this.#watchFrame();
     for (const frame of frames) {
-      this.#undelivered.push(frame);
-      this.#undeliveredBytes += frame.data.length + FRAME_COST_BYTES;
+      if (this.#allDelivered) {
+        this.#hand(frame);
+        if (this.#reason !== undefined) return;
+      } else {
+        this.#undelivered.push(frame);
+        this.#undeliveredBytes += frame.data.length + FRAME_COST_BYTES;
+      }
     }
-    this.#deliver();
+    this.#readOn();
   }
 
   #deliver(): void {
     for (let frame = this.#nextFrame(); frame !== undefined; frame = this.#nextFrame()) this.#hand(frame);
-    if (this.#reason !== undefined) return;
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (this.#ending || this.#reason !== undefined) return;
     if (this.#allDelivered && this.#peerEnded) this.#finishPeerEnd();
     else if (this.#undeliveredBytes >= this.#readAheadBytes) this.#stream.pause();
     else if (this.#stream.isPaused()) this.#stream.resume();
