@@ -198,15 +198,17 @@ test("the Node's own limit counts from the start of the next adaptor, until the 
     await advertised(3);
   }
   api.fail({ answer: "none" });
-  await using second = await open({ clusterId: "c" });
-  second.begin();
-  expect(second.effective.current().limit).toBe(3);
+  {
+    await using second = await open({ clusterId: "c" });
+    second.begin();
+    expect(second.effective.current().limit).toBe(3);
+  }
   api.heal();
   nodeWith({});
   await using third = await open({ clusterId: "c" });
   third.begin();
+  await until(() => third.effective.current().limit === 10);
   await advertised(10);
-  expect(third.effective.current().limit).toBe(10);
 });
 
 test("a pod's start makes its PeerPod and an Event, its stop releases the PeerPod", async () => {

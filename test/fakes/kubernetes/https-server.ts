@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ClusterAccess } from "../../../src/kubernetes/client/index.ts";
@@ -37,6 +38,12 @@ export async function serveFakeApi(api: FakeApi, firstToken = "first-token"): Pr
     },
   );
   server.on("secureConnection", () => connections++);
+  // Below TLS: closeAllConnections() knows nothing of one whose handshake is not done, and `close` would wait minutes for it.
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   const listen = async (port: number): Promise<number> => {
     server.listen(port, "127.0.0.1");
     await once(server, "listening");
@@ -47,7 +54,7 @@ export async function serveFakeApi(api: FakeApi, firstToken = "first-token"): Pr
   const stop = async (): Promise<void> => {
     if (!server.listening) return;
     server.close();
-    server.closeAllConnections();
+    for (const socket of sockets) socket.destroy();
     await once(server, "close");
   };
   const renewToken = async (next: string): Promise<void> => {
