@@ -28,8 +28,8 @@ interface Forwarder {
   readonly out: CountedOut;
   /** Memory, other than the common buffer, that was read into, and how much. */
   readonly direct: Map<ArrayBufferLike, number>;
-  /** One read(2) after another, each of at most so many bytes. */
-  readonly read: (bytes: Buffer, mostPerRead: number) => void;
+  /** One read(2) after another, each of at most so many bytes and in a callback of its own, in one turn of the event loop. */
+  readonly read: (bytes: Buffer, mostPerRead: number) => Promise<void>;
 }
 
 function forwarder(): Forwarder {
@@ -51,13 +51,15 @@ function forwarder(): Forwarder {
   return {
     out,
     direct,
-    read(bytes, mostPerRead) {
+    async read(bytes, mostPerRead) {
       for (let at = 0; at < bytes.length; ) {
         const buffer = reads.onread.buffer();
         const copied = bytes.copy(buffer, 0, at, at + Math.min(mostPerRead, buffer.length));
         if (buffer !== scratch) direct.set(buffer.buffer, (direct.get(buffer.buffer) ?? 0) + copied);
         at += copied;
         reads.onread.callback(copied, buffer);
+        // What Node does after each callback.
+        await new Promise<void>((resolve) => process.nextTick(resolve));
       }
     },
   };
@@ -71,7 +73,7 @@ test("of a megabyte at most a fifteenth is copied on its way, it is one write, a
   const { out, direct, read } = forwarder();
   const frame = request(MIB);
   for (let count = 0; count < 20; count++) {
-    read(frame, 200_000);
+    await read(frame, 200_000);
     await turn();
   }
   const total = 20 * frame.length;
@@ -84,7 +86,7 @@ test("of a megabyte at most a fifteenth is copied on its way, it is one write, a
 
 test("a small frame is one write", async () => {
   const { out, read } = forwarder();
-  read(request(60), SCRATCH_BYTES);
+  await read(request(60), SCRATCH_BYTES);
   expect(out.written).toEqual([]);
   await turn();
   expect(out.written.map(({ bytes }) => bytes)).toEqual([60 + HEADER_BYTES]);
@@ -95,7 +97,7 @@ test.each([
   ["as many reads, as of TLS records", 60 + HEADER_BYTES],
 ])("frames that come in one turn of the event loop, in %s, are one write", async (_, mostPerRead) => {
   const { out, read } = forwarder();
-  read(Buffer.concat(Array.from({ length: 100 }, () => request(60))), mostPerRead);
+  await read(Buffer.concat(Array.from({ length: 100 }, () => request(60))), mostPerRead);
   await turn();
   expect(out.written.map(({ bytes }) => bytes)).toEqual([100 * (60 + HEADER_BYTES)]);
 });
