@@ -10,12 +10,15 @@ import {
 } from "./data-plane.ts";
 import { measureBursts, measureCreate, measureStart } from "./lifecycle.ts";
 import {
+  burstCharts,
+  burstRows,
   clusterMemoryRows,
+  type ManyPods,
   manyPodsCharts,
   manyPodsRows,
   measureClusterMemory,
-  measureManyPods,
   measureRecovery,
+  measureSteps,
   recoveryRows,
 } from "./many-pods/index.ts";
 import { measurePodWork, podWorkRows } from "./pod-work.ts";
@@ -37,6 +40,7 @@ export const SECTIONS: readonly Section[] = [
   { name: "data-plane", run: dataPlane },
   { name: "lifecycle", run: lifecycle },
   { name: "many-pods", run: manyPods },
+  { name: "bursts", run: bursts },
   { name: "recovery", run: recovery },
   { name: "cluster-memory", run: clusterMemory },
   { name: "pod-work", run: podWork },
@@ -120,30 +124,43 @@ async function lifecycle(site: Site): Promise<Outcome> {
 }
 
 async function manyPods(site: Site): Promise<Outcome> {
-  // Theirs would be two more of everything while these are measured.
-  await site.endAdaptors();
-  const measured = await measureManyPods(site, site.settings.effort.manyPods);
+  const { steps, restMs } = site.settings.effort.manyPods;
+  const measured = await measuredAlone(site, () => measureSteps(site, steps, restMs));
   return {
     rows: manyPodsRows(measured),
     charts: manyPodsCharts(measured),
-    detail: {
-      manyPods: {
-        ...measured,
-        steps: measured.steps.map(({ step, rounds }) => ({ ...step, rounds: Object.fromEntries(rounds) })),
-      },
-    },
+    detail: { manyPods: readable(measured) },
   };
 }
 
-async function recovery(site: Site): Promise<Outcome> {
+async function bursts(site: Site): Promise<Outcome> {
+  const { bursts: steps } = site.settings.effort.manyPods;
+  const measured = await measuredAlone(site, () => measureSteps(site, steps, 0));
+  return {
+    rows: burstRows(measured),
+    charts: burstCharts(measured),
+    detail: { manyPodsAtOnce: readable(measured) },
+  };
+}
+
+/** Without the adaptors of other sections, which would be two more of everything. */
+async function measuredAlone<T>(site: Site, measure: () => Promise<T>): Promise<T> {
   await site.endAdaptors();
-  const measured = await measureRecovery(site, site.settings.effort.manyPods);
+  return await measure();
+}
+
+const readable = ({ steps, ...rest }: ManyPods): Readonly<Record<string, unknown>> => ({
+  ...rest,
+  steps: steps.map(({ step, rounds }) => ({ ...step, rounds: Object.fromEntries(rounds) })),
+});
+
+async function recovery(site: Site): Promise<Outcome> {
+  const measured = await measuredAlone(site, () => measureRecovery(site, site.settings.effort.manyPods));
   return { rows: recoveryRows(measured), detail: { recovery: measured } };
 }
 
 async function clusterMemory(site: Site): Promise<Outcome> {
-  await site.endAdaptors();
-  const measured = await measureClusterMemory(site);
+  const measured = await measuredAlone(site, () => measureClusterMemory(site));
   return { rows: clusterMemoryRows(measured), detail: { clusterMemory: measured } };
 }
 

@@ -2,7 +2,7 @@ import { isRoot } from "../../test/node/namespaces.ts";
 import type { Adaptor, Starter } from "../adaptors.ts";
 import { scriptCost } from "../other-cloud.ts";
 import { sleep } from "../processes.ts";
-import type { Effort, Step } from "../settings.ts";
+import type { RepeatedStep, Step } from "../settings.ts";
 import type { Site } from "../site.ts";
 import { interleave } from "../stats.ts";
 import { HeldPod } from "./held-pod.ts";
@@ -50,7 +50,11 @@ async function leaveCompiledCode(starter: Starter): Promise<void> {
 }
 
 /** Steps of pods for each adaptor in turns; every step of every adaptor begins with new processes. */
-export async function measureManyPods(site: Site, effort: Effort["manyPods"]): Promise<ManyPods> {
+export async function measureSteps(
+  site: Site,
+  wanted: readonly RepeatedStep[],
+  restMs: number,
+): Promise<ManyPods> {
   await using stack = new AsyncDisposableStack();
   const { starter, networks } = await openStage(stack, site);
   const begin = new Map<Adaptor["name"], () => Promise<Adaptor>>([["ours", () => starter.ours()]]);
@@ -58,7 +62,7 @@ export async function measureManyPods(site: Site, effort: Effort["manyPods"]): P
   const steps: ManyPods["steps"][number][] = [];
   const script = starter.script;
   const scriptCostMs = script === undefined ? undefined : await scriptCost(script);
-  for (const { rounds, rests, ...step } of effort.steps) {
+  for (const { rounds, rests, ...step } of wanted) {
     site.note(`${step.pods} pods, at most ${step.inFlight} at a time`);
     // No more than the step needs: a node's own interfaces are as many as its pods.
     networks.make(step.pods);
@@ -66,7 +70,7 @@ export async function measureManyPods(site: Site, effort: Effort["manyPods"]): P
       [...begin].map(([name, start]) => {
         let round = 0;
         const measure = (): Promise<StepFigures> =>
-          oneStep(start, networks, { step, restMs: round++ < rests ? effort.restMs : 0 });
+          oneStep(start, networks, { step, restMs: round++ < rests ? restMs : 0 });
         return [name, measure] as const;
       }),
     );

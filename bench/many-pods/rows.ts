@@ -87,16 +87,15 @@ function withoutScript({ steps, scriptCostMs }: ManyPods): ManyPods["steps"] {
 export function manyPodsRows(measured: ManyPods): readonly Row[] {
   const steps = withoutScript(measured);
   return [
-    ...steps.flatMap(({ step, rounds }) => readyRows(step, rounds)),
     ...COSTS.flatMap((cost) =>
       steps
-        .filter(({ step }) => step.pods <= 20 || step.inFlight < step.pods)
+        .filter(({ rounds }) => [...rounds.values()].flat().some((round) => cost.of(round) !== undefined))
         .map(({ step, rounds }) =>
           turnsRow({ what: `${cost.what}, ${name(step)}`, unit: cost.unit }, rounds, mean(cost.of)),
         ),
     ),
     ...flatRows(steps),
-    ...steps.flatMap(({ step, rounds }) => [
+    ...steps.map(({ step, rounds }) =>
       turnsRow(
         {
           what: `PSS of all processes, ${name(step)}, at rest, no other traffic before`,
@@ -106,9 +105,14 @@ export function manyPodsRows(measured: ManyPods): readonly Row[] {
         rounds,
         mean(({ fullMemory }) => fullMemory.pssMb),
       ),
-    ]),
+    ),
     failureRow(steps),
   ];
+}
+
+/** Rows of pods that are started, and stopped, all at once. */
+export function burstRows({ steps }: ManyPods): readonly Row[] {
+  return [...steps.flatMap(({ step, rounds }) => readyRows(step, rounds)), failureRow(steps)];
 }
 
 const COLOURS = { ours: "#2471a3", other: "#b9770e" } as const;
@@ -152,63 +156,73 @@ function lines(
     .filter(({ points }) => points.length > 0);
 }
 
-/** Cost per pod over the number of pods, and bursts of different sizes. */
+/** Cost per pod over the number of pods. */
 export function manyPodsCharts(measured: ManyPods): Readonly<Record<string, Plot>> {
   const steps = withoutScript(measured);
-  const steady = steps.filter(({ step }) => step.pods <= 20 || step.inFlight < step.pods);
-  const bursts = steps.filter(({ step }) => step.inFlight === step.pods);
-  const costs = Object.entries(CHARTS).map(([name, chart]) => {
-    const [first] = Object.values(chart.costs);
-    const series = Object.entries(chart.costs).flatMap(([label, { of }]) =>
-      lines(steady, { label, of, dashed: chart.costs[label] !== first }),
-    );
-    return [name, { title: chart.title, xLabel: "pods", yLabel: first?.unit ?? "", series }] as const;
-  });
-  const burst = {
-    title: "A burst of pods: until all are ready",
-    xLabel: "pods at once",
-    yLabel: "ms",
-    series: lines(bursts, { label: "all ready", of: ({ allReadyMs }) => allReadyMs, dashed: false }),
-  };
-  return Object.fromEntries([...costs, ["bursts", burst]]);
+  return Object.fromEntries(
+    Object.entries(CHARTS).map(([name, chart]) => {
+      const [first] = Object.values(chart.costs);
+      const series = Object.entries(chart.costs).flatMap(([label, { of }]) =>
+        lines(steps, { label, of, dashed: chart.costs[label] !== first }),
+      );
+      return [name, { title: chart.title, xLabel: "pods", yLabel: first?.unit ?? "", series }];
+    }),
+  );
 }
 
-function readyRows(step: Step, rounds: ReadonlyMap<Adaptor["name"], readonly StepFigures[]>): readonly Row[] {
+/** Time of a burst over its size. */
+export function burstCharts({ steps }: ManyPods): Readonly<Record<string, Plot>> {
+  return {
+    bursts: {
+      title: "Pods at once: until all are ready, and until all are gone",
+      xLabel: "pods at once",
+      yLabel: "ms",
+      series: [
+        ...lines(steps, { label: "all ready", of: ({ allReadyMs }) => allReadyMs, dashed: false }),
+        ...lines(steps, { label: "all gone", of: ({ allStoppedMs }) => allStoppedMs, dashed: true }),
+      ],
+    },
+  };
+}
+
+function readyRows(step: Step, rounds: Rounds): readonly Row[] {
+  const row = (what: string, reduce: Reduce, target?: Target): Row =>
+    turnsRow({ what: `${name(step)}: ${what}`, unit: "ms", ...(target && { target }) }, rounds, reduce);
   const all =
     (pick: (round: StepFigures) => readonly number[], q: number): Reduce =>
     (some) =>
       quantile(some.flatMap(pick), q);
-  const burst: Target | undefined = step.pods === 20 ? { of: "ours/other", atMost: 0.8 } : undefined;
-  const stop: Target | undefined = step.pods === 1 ? { of: "ours/other", atMost: 0.8 } : undefined;
+  const middle =
+    (pick: (round: StepFigures) => number): Reduce =>
+    (some) =>
+      median(some.map(pick));
+  const goal: Target = { of: "ours/other", atMost: 0.8 };
   return [
-    turnsRow(
-      { what: `stub VMs, ${name(step)}: ready, median`, unit: "ms" },
-      rounds,
+    row(
+      "ready, median",
       all(({ readyMs }) => readyMs, 0.5),
     ),
-    turnsRow(
-      { what: `stub VMs, ${name(step)}: ready, p99`, unit: "ms" },
-      rounds,
+    row(
+      "ready, p99",
       all(({ readyMs }) => readyMs, 0.99),
     ),
-    ...(step.pods === 1
-      ? []
-      : [
-          turnsRow(
-            { what: `stub VMs, ${name(step)}: all ready`, unit: "ms", ...(burst && { target: burst }) },
-            rounds,
-            (some) => median(some.map(({ allReadyMs }) => allReadyMs)),
-          ),
-        ]),
-    turnsRow(
-      { what: `stub VMs, ${name(step)}: StopVM, median`, unit: "ms", ...(stop && { target: stop }) },
-      rounds,
-      all(({ stopMs }) => stopMs, 0.5),
+    row(
+      "all ready",
+      middle(({ allReadyMs }) => allReadyMs),
+      goal,
     ),
-    turnsRow(
-      { what: `stub VMs, ${name(step)}: StopVM, p99`, unit: "ms" },
-      rounds,
+    row(
+      "StopVM, median",
+      all(({ stopMs }) => stopMs, 0.5),
+      goal,
+    ),
+    row(
+      "StopVM, p99",
       all(({ stopMs }) => stopMs, 0.99),
+    ),
+    row(
+      "all gone",
+      middle(({ allStoppedMs }) => allStoppedMs),
     ),
   ];
 }
@@ -234,7 +248,7 @@ function failureRow(steps: ManyPods["steps"]): Row {
   for (const { rounds } of steps)
     for (const [who, all] of rounds)
       values[who] = (values[who] ?? 0) + all.reduce((sum, { failures }) => sum + failures, 0);
-  return { what: "stub VMs: pods that failed to start", unit: "", values };
+  return { what: "pods that failed to start", unit: "", values };
 }
 
 /** Rows of what a killed adaptor's successor takes. The other one keeps no journal: its pods end with it. */
