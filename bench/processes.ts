@@ -128,7 +128,7 @@ export function memoryOf(pids: readonly number[]): Memory {
 /** Linux counts a process's time in these for user space (USER_HZ), on every architecture of ours. */
 const TICK_MS = 10;
 
-/** CPU time (user and system), milliseconds, in steps of 10 ms; what the kernel does in threads of its own is not in it. */
+/** CPU time (user and system), milliseconds, that of commands in steps of 10 ms; what the kernel does in threads of its own is not in it. */
 export interface Cpu {
   /** Of each process, by its name. */
   readonly processes: Readonly<Record<string, number>>;
@@ -171,7 +171,14 @@ function cpuTimes(pid: number): { readonly own: number; readonly ended: number }
   // proc(5): the command's name may hold anything; utime, stime, cutime and cstime are fields 14 to 17.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [user = 0, system = 0, endedUser = 0, endedSystem = 0] = fields.slice(11, 15).map(Number);
-  return { own: (user + system) * TICK_MS, ended: (endedUser + endedSystem) * TICK_MS };
+  return { own: threadsMs(pid) ?? (user + system) * TICK_MS, ended: (endedUser + endedSystem) * TICK_MS };
+}
+
+/** Of the threads that live, to the nanosecond: a process at rest uses less than the ticks show. Undefined where the kernel does not count so. */
+function threadsMs(pid: number): number | undefined {
+  const spent = tasksOf(pid).map((task) => ofChild(pid, `task/${task}/schedstat`).split(" ")[0]);
+  if (spent.length === 0 || spent.includes("")) return undefined;
+  return spent.reduce((sum, nanoseconds) => sum + Number(nanoseconds), 0) / 1e6;
 }
 
 /** "" of one that has ended meanwhile. */
@@ -187,14 +194,16 @@ function withChildren(pids: readonly number[]): readonly number[] {
   return pids.flatMap((pid) => [pid, ...withChildren(childrenOf(pid))]);
 }
 
-function childrenOf(pid: number): readonly number[] {
-  let tasks: readonly string[] = [];
-  try {
-    tasks = readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return []; // It has ended meanwhile.
-  }
-  return tasks.flatMap((task) =>
+const childrenOf = (pid: number): readonly number[] =>
+  tasksOf(pid).flatMap((task) =>
     ofChild(pid, `task/${task}/children`).split(" ").filter(Boolean).map(Number),
   );
+
+/** None of a process that has ended meanwhile. */
+function tasksOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
 }
