@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeError } from "../src/errors/index.ts";
 import { cpuMsOfEndedChildren } from "./processes.ts";
@@ -20,10 +20,10 @@ const USER_DATA_BYTES = 6_000;
 /**
  * The machine room for an adaptor whose provider runs a script: `script create NAME IMAGE <user-data` prints `id address`, `script delete ID`.
  * The script only leaves its request in a folder and waits for the answer in a pipe, so that it costs that adaptor three small processes
- * and no interpreter; the work is done here.
+ * and no interpreter; the work is done here. The folder's name begins with `prefix`.
  */
-export function scriptedCloud(dir: string, room: RoomApi): ScriptedCloud {
-  mkdirSync(dir);
+export function scriptedCloud(prefix: string, room: RoomApi): ScriptedCloud {
+  const dir = mkdtempSync(`${prefix}-`);
   const script = join(dir, "script.sh");
   const lines = [
     "#!/bin/sh",
