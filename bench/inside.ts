@@ -24,8 +24,15 @@ export async function runInside(filename: string, args: readonly string[]): Prom
   return typeof code === "number" ? code : 1;
 }
 
-/** Cleans up and ends this process when it is told to end, or the one outside has ended. The returned function makes it deaf again. */
-export function onInterrupt(cleanUp: () => Promise<void>): () => void {
+export interface Interrupt {
+  /** Whether it has come: the process then ends by itself, once all is cleaned up. */
+  readonly begun: boolean;
+  /** From now on nothing happens any more. */
+  ignore(): void;
+}
+
+/** Cleans up and ends this process when it is told to end, or the one outside has ended. */
+export function onInterrupt(cleanUp: () => Promise<void>): Interrupt {
   let begun = false;
   const end = (): void => {
     if (begun) return;
@@ -43,9 +50,13 @@ export function onInterrupt(cleanUp: () => Promise<void>): () => void {
     .on("error", () => undefined)
     .resume()
     .unref();
-  return () => {
-    begun = true;
-    for (const signal of SIGNALS) process.off(signal, end);
-    lifeline?.destroy();
+  return {
+    get begun() {
+      return begun;
+    },
+    ignore() {
+      for (const signal of SIGNALS) process.off(signal, end);
+      lifeline?.off("close", end).destroy();
+    },
   };
 }

@@ -34,9 +34,14 @@ async function bench(settings: Settings): Promise<number> {
   const loadBefore = loadavg()[0] ?? 0;
   await using stack = new AsyncDisposableStack();
   const site = stack.use(await Site.open(settings, note));
-  stack.defer(onInterrupt(() => stack.disposeAsync()));
+  const interrupt = onInterrupt(() => stack.disposeAsync());
+  stack.defer(() => interrupt.ignore());
+  // What the fakes write goes with the node's folder.
+  process.env["TMPDIR"] = site.node.dir;
   note(`in the pod VMs: ${site.peerName}`);
   const { detail, ...results } = await runSections(site);
+  // What was cut short is no result, and the end of this function must not outrun the cleaning.
+  if (interrupt.begun) await new Promise(() => undefined);
   const facts = {
     date: new Date().toISOString(),
     machine: { cores: availableParallelism(), ...machineFacts() },
