@@ -75,6 +75,8 @@ export class FrameConnection {
   #undeliveredBytes = 0;
   #consuming = false;
   #peerEnded = false;
+  /** The stream has closed, and frames that came before are not delivered yet. */
+  #closedEarly = false;
   #ending = false;
   #reason: CloseReason | undefined;
   #framesBegun = 0;
@@ -95,7 +97,7 @@ export class FrameConnection {
     if (reads === undefined) stream.on("data", (chunk: Buffer) => this.#onFrames(this.#decoder.push(chunk)));
     else {
       reads.attach({ decoder: this.#decoder, onFrames: (frames) => this.#onFrames(frames) });
-      stream.resume();
+      process.nextTick(() => this.#readDirectly(reads)); // Frames are for one who has this connection.
     }
     if (stream.destroyed) process.nextTick(() => this.#onStreamClosed());
   }
@@ -153,10 +155,18 @@ export class FrameConnection {
     }
   }
 
-  /** Closes at once. What is queued is lost. */
+  /** Closes at once. What was accepted and the system does not take now is lost. */
   destroy(error?: Error): void {
+    this.#writer.flush();
     if (error === undefined) this.#finish("us", "connection closed");
     else this.#finish("failure", `connection closed: ${error.message}`, error);
+  }
+
+  /** Begins with what came before there was a connection. */
+  #readDirectly(reads: DirectReads): void {
+    if (this.#reason !== undefined) return;
+    reads.takeEarly();
+    if (!this.#stream.isPaused()) this.#stream.resume();
   }
 
   async #flushAndClose(): Promise<void> {
@@ -185,7 +195,7 @@ export class FrameConnection {
     for (const frame of frames) {
       if (this.#allDelivered) {
         this.#hand(frame);
-        if (this.#reason !== undefined) return;
+        if (this.#ending || this.#reason !== undefined) return;
       } else {
         this.#undelivered.push(frame);
         this.#undeliveredBytes += frame.data.length + FRAME_COST_BYTES;
@@ -268,6 +278,11 @@ export class FrameConnection {
   }
 
   #onStreamClosed(): void {
+    // A socket closes by itself once its peer has ended; what came before that is delivered all the same.
+    if (this.#reason === undefined && this.#peerEnded && !this.#ending && !this.#allDelivered) {
+      this.#closedEarly = true;
+      return;
+    }
     this.#finish(this.#ending ? "us" : "failure", this.#ending ? "connection closed" : "connection lost");
     this.#cancelFrameTimer?.();
     const reason = this.#reason;
@@ -283,7 +298,8 @@ export class FrameConnection {
     this.#dropUndelivered();
     this.#cancelFrameTimer?.();
     this.#writer.close(error);
-    this.#stream.destroy();
+    if (this.#closedEarly) process.nextTick(() => this.#onStreamClosed());
+    else this.#stream.destroy();
   }
 
   /** Ends a connection whose peer began a frame and does not finish it. Our own pauses do not count against it. */

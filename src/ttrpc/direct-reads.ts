@@ -34,15 +34,21 @@ export class DirectReads {
     };
   }
 
-  /** From now on frames go there; those that came before go there now. */
+  /** From now on frames go there; `takeEarly` has to come before the reading goes on. */
   attach(sink: Sink): void {
     this.#sink = sink;
+  }
+
+  /** Hands on what came before `attach`. */
+  takeEarly(): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
     for (const chunk of this.#early.splice(0)) sink.onFrames(sink.decoder.push(chunk));
   }
 
   #onRead(bytes: number, buffer: Uint8Array): boolean {
     const sink = this.#sink;
-    if (sink === undefined) {
+    if (sink === undefined || this.#early.length > 0) {
       this.#early.push(Buffer.from(this.#scratch.subarray(0, bytes)));
       return false;
     }

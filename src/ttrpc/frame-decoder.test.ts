@@ -140,6 +140,7 @@ describe("memory", () => {
     buffer.fill(0);
     const seen: Frame[] = [];
     reads.attach({ decoder: new FrameDecoder(), onFrames: (frames) => seen.push(...frames) });
+    reads.takeEarly();
     expect(seen.map(({ data }) => data.toString())).toEqual(["early"]);
   });
 });

@@ -143,6 +143,12 @@ export class FrameWriter {
   /** Hands what was accepted to the stream now. */
   readonly flush = (): void => {
     if (this.#batch.length === 0) return;
+    // The peer has left meanwhile. A write would be an error, and cost what came from it and is not delivered yet.
+    if (!this.#stream.writable) {
+      this.#batch = [];
+      this.#batchBytes = 0;
+      return;
+    }
     const joined = Buffer.allocUnsafe(this.#batchBytes);
     let at = 0;
     for (const frame of this.#batch) at = copyFrame(frame, joined, at);
@@ -154,7 +160,9 @@ export class FrameWriter {
   };
 
   /** One function object for all writes: Node batches the completion of writes that share one. */
-  readonly #onWritten = (): void => {
+  readonly #onWritten = (error?: Error | null): void => {
+    // The stream is about to close: who waits is told then that nothing was sent.
+    if (error instanceof Error) return;
     for (const waiter of this.#waiters) {
       if (this.#stream.writableLength + this.#batchBytes >= this.#maxQueuedBytes) return;
       this.#waiters.delete(waiter);
@@ -184,7 +192,7 @@ export class FrameWriter {
       writeHeader(framed, 0, header);
       this.#stream.write(framed, (error) => {
         if (!(error instanceof Error)) this.#buffers?.give(framed);
-        this.#onWritten();
+        this.#onWritten(error);
       });
       return;
     }
