@@ -8,8 +8,11 @@ export class RawTable {
   readonly lines: string[] = [];
   /** Lines that make iptables-restore refuse all of it where the table has lost a jump that is still needed. */
   readonly checks: Set<string> = new Set();
-  /** Whether a chain goes because nothing is left in it: only who has just looked can know that. */
-  removesChain = false;
+  /**
+   * Whether only who has just looked can know that these changes are all that it takes: a chain goes because nothing is left in it, or a
+   * rule is taken to be there, or to be gone, with no change that iptables would refuse if that were wrong.
+   */
+  needsLook = false;
   readonly #chains: Set<string>;
   /** `-A` lines, as `iptables -S` prints them. */
   #rules: readonly string[];
@@ -41,6 +44,7 @@ export class RawTable {
       if (this.#rules.includes(`-A ${jumpTo(rule)}`)) this.checks.add(`-C ${jumpTo(rule)}`);
       else this.#append(jumpTo(rule));
       if (this.#matching(plan, rule).length === 0) this.#append(specification(plan, rule));
+      else this.needsLook = true;
     }
   }
 
@@ -48,6 +52,7 @@ export class RawTable {
   remove(plan: TunnelPlan): void {
     for (const rule of plan.rules) {
       const ours = this.#matching(plan, rule);
+      if (ours.length === 0) this.needsLook = true;
       this.lines.push(...ours.map(() => `-D ${specification(plan, rule)}`));
       this.#rules = this.#rules.filter((line) => !ours.includes(line));
       // A chain that was empty before is the rest of an interrupted change, so it goes too.
@@ -72,7 +77,7 @@ export class RawTable {
   }
 
   #removeChain(rule: TunnelRule): void {
-    this.removesChain = true;
+    this.needsLook = true;
     const jumps = this.#rules.filter((line) => line === `-A ${jumpTo(rule)}`);
     this.lines.push(...jumps.map(() => `-D ${jumpTo(rule)}`), `-X ${rule.chain}`);
     this.#rules = this.#rules.filter((line) => !jumps.includes(line));

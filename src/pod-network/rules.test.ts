@@ -195,6 +195,28 @@ describe("changes that are asked for at once", () => {
     expect(writes.map((text) => text.match(/vni:/g)?.length)).toEqual([2, 6]);
   });
 
+  test("find what somebody else has made or removed meanwhile, each of them", async () => {
+    const { exec, writes } = fakeIptables("nothing");
+    const rulesOf = (n: number): string[] =>
+      writes.flatMap((text) => text.split("\n")).filter((line) => line.includes(`vni:${n}]`));
+    await Promise.all([1, 2].map((n) => addRules(exec, plan(n), signal)));
+    // A change of a process that has been killed, which its iptables made nevertheless.
+    const late = rulesOf(2).map((line) =>
+      line.replaceAll("192.0.2.2/", "192.0.2.3/").replace("vni:2]", "vni:3]"),
+    );
+    writes.push(late.join("\n"));
+    await Promise.all([
+      addRules(exec, plan(4), signal),
+      removeRules(exec, plan(3), signal),
+      addRules(exec, plan(5), signal),
+    ]);
+    expect(rulesOf(3).filter((line) => line.startsWith("-D "))).toHaveLength(2);
+    // And one that is taken to be there, is not, and is asked for again with another.
+    for (const [index, text] of writes.entries()) writes[index] = text.replaceAll(/^.*vni:4].*$/gm, "");
+    await Promise.all([1, 4, 6].map((n) => addRules(exec, plan(n), signal)));
+    expect(rulesOf(4)).toHaveLength(2);
+  });
+
   test("do not fail for the sake of one that is refused", async () => {
     const { exec, writes } = fakeIptables("192.0.2.3/32");
     const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => addRules(exec, plan(n), signal)));

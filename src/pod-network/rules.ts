@@ -111,7 +111,7 @@ function queueOf(exec: Exec): RuleQueue {
  */
 async function changeWhatIsKnown(exec: Exec, table: RawTable, change: Change): Promise<RawTable | undefined> {
   change(table);
-  if (table.lines.length === 0 || table.removesChain) return undefined;
+  if (table.lines.length === 0 || table.needsLook) return undefined;
   try {
     await writeTable(exec, table, [...table.checks]);
     return table.changed();
