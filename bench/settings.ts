@@ -46,7 +46,7 @@ const QUICK: Effort = {
       { pods: 100, inFlight: 20, rounds: 1, rests: 1 },
     ],
     bursts: [{ pods: 20, inFlight: 20, rounds: 2, rests: 0 }],
-    restMs: 2_500,
+    restMs: 5_000,
     recoveryPods: 100,
     recoveries: 1,
   },
@@ -69,8 +69,8 @@ const WHOLE: Effort = {
       { pods: 20, inFlight: 20, rounds: 4, rests: 0 },
       { pods: 100, inFlight: 100, rounds: 2, rests: 0 },
     ],
-    // Half of the shims ask once in it.
-    restMs: 2_500,
+    // Every shim asks once in it.
+    restMs: 5_000,
     recoveryPods: 500,
     recoveries: 3,
   },

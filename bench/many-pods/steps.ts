@@ -28,6 +28,9 @@ export interface StepFigures {
 /** Time for what has just happened to come to its end. */
 const SETTLE_MS = 500;
 
+/** Time for what an idle process does once, before it is said to be at rest: ours collects its garbage within 10 s. */
+const CALM_MS = 11_000;
+
 /** Brings the pods up, leaves them alone for `restMs`, stops them. The adaptor has none before. */
 export async function measureStep(
   adaptor: Adaptor,
@@ -106,6 +109,7 @@ async function atRest(
   restMs: number,
 ): Promise<number | undefined> {
   if (pods.length === 0 || restMs === 0) return undefined;
+  await sleep(CALM_MS);
   const startedMs = performance.now();
   const cpuBefore = adaptor.cpu();
   const pauseMs = CHECK_INTERVAL_MS / pods.length;

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { Provider, ProviderModule } from "../../providers/contract.ts";
 import type { AdminServer } from "../admin/index.ts";
 import {
+  collectWhenIdle,
   createLog,
   LaneExec,
   LiveValue,
@@ -46,6 +47,7 @@ export async function runAdaptor(
   const podsDirExisted = existsSync(config.paths.podsDir);
   makeFolder("PEERPODS_RUN_DIR", config.paths.runDir);
   await using opened = new AsyncDisposableStack();
+  opened.defer(collectWhenIdle(clock));
   const about = { clock, log, programVersion };
   const admin = opened.adopt(await openAdminSide(config, { ...about, logLevel }), (side) =>
     side.server.close(),

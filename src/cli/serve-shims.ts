@@ -1,6 +1,6 @@
 import { flushCompileCache } from "node:module";
 import { describeError } from "../errors/index.ts";
-import { aborted, createLog, systemClock } from "../platform/index.ts";
+import { aborted, collectWhenIdle, createLog, systemClock } from "../platform/index.ts";
 import type { ListeningProxy } from "../shim-proxy/server.ts";
 import type { ShimProxyConfig } from "./config.ts";
 import { endAtCrash } from "./crash-output.ts";
@@ -25,6 +25,7 @@ export async function serveShims(
   );
   // Else it would be written at an orderly end only, and a node's processes seldom have one.
   flushCompileCache();
+  collectWhenIdle(systemClock);
   await aborted(stop);
   await proxy.drain();
   return 0;

@@ -2,6 +2,7 @@ export { aborted } from "./aborted.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export { type Exec, type ExecOptions, type ExecResult, systemExec } from "./exec.ts";
 export { fileIdentity, fileMode, isNamespaceFile, isSameFile, readTextFile, removeFiles } from "./files.ts";
+export { collectWhenIdle } from "./idle-memory.ts";
 export { installedFile, installedProgram } from "./installed.ts";
 export { LaneExec } from "./lane-exec.ts";
 export { type Live, LiveValue } from "./live.ts";
