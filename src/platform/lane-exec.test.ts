@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type ExecOptions, systemExec } from "./exec.ts";
 import { LaneExec } from "./lane-exec.ts";
 
@@ -14,6 +14,7 @@ beforeEach(() => {
   exec = new LaneExec();
 });
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await exec[Symbol.asyncDispose]();
   rmSync(dir, { recursive: true, force: true });
 });
@@ -48,6 +49,21 @@ test("more commands than lanes run, each with its own output, and each lane is o
   const results = await Promise.all(Array.from({ length: 20 }, (_, n) => say(n)));
   expect(results.map(({ stdout }) => stdout.split(" ")[0])).toEqual(results.map((_, n) => `${n}`));
   expect(new Set(results.map(({ stdout }) => stdout.trim().split(" ")[1])).size).toBe(8);
+});
+
+test("a program that has gone is unavailable, and is found where it is then", async () => {
+  const [old, present] = ["old", "present"].map((name) => join(dir, name));
+  vi.stubEnv("PATH", `${old}:${present}`);
+  const install = (folder = ""): void => {
+    mkdirSync(folder);
+    writeFileSync(join(folder, "wanders"), "#!/bin/sh\necho here\nexit 127\n", { mode: 0o755 });
+  };
+  install(old);
+  expect(await exec.run(["wanders"])).toMatchObject({ code: 127, stdout: "here\n" });
+  rmSync(join(dir, "old"), { recursive: true });
+  await expect(exec.run(["wanders"])).rejects.toMatchObject({ kind: "unavailable" });
+  install(present);
+  expect(await exec.run(["wanders"])).toMatchObject({ code: 127, stdout: "here\n" });
 });
 
 test("a program that is not there is unavailable; so is a command that was given up before", async () => {

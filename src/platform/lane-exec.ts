@@ -1,12 +1,22 @@
 import { describeError, unavailable } from "../errors/index.ts";
 import { CommandLane, type LaneCommand } from "./command-lane.ts";
-import { type Exec, type ExecOptions, type ExecResult, findProgram, systemExec } from "./exec.ts";
+import {
+  type Exec,
+  type ExecOptions,
+  type ExecResult,
+  findProgram,
+  isExecutable,
+  systemExec,
+} from "./exec.ts";
 
 /** Commands at once; more wait for one of these to end. More than there are cores: the kernel takes 30 ms to delete a device. */
 const MAX_LANES = 8;
 
 /** A shell collects its input line by line, which takes ever longer; more than this is faster given directly. */
 const MAX_INPUT_BYTES = 32 * 1024;
+
+/** The least exit status with which a shell says that it could not start a command; commands may end with it too. */
+const CANNOT_START = 126;
 
 /** What a lane's lines carry unchanged in every shell: ASCII, without line breaks inside an argument. */
 const PLAIN_ARGUMENT = /^[\t\x20-\x7e]*$/;
@@ -30,7 +40,10 @@ export class LaneExec implements Exec, AsyncDisposable {
     if (!isPlain || input.length > MAX_INPUT_BYTES || env !== undefined)
       return await systemExec.run(argv, options);
     try {
-      return await this.#runInLane({ words: [this.#pathOf(file), ...args], input }, signal);
+      const path = this.#pathOf(file);
+      const result = await this.#runInLane({ words: [path, ...args], input }, signal);
+      if (result.code >= CANNOT_START) this.#checkStill(file, path);
+      return result;
     } catch (cause) {
       throw unavailable(`cannot run ${file}: ${describeError(cause)}`, { cause });
     }
@@ -90,6 +103,13 @@ export class LaneExec implements Exec, AsyncDisposable {
     this.#lanes.delete(lane);
     this.#idle = this.#idle.filter((idle) => idle !== lane);
     this.#waiting.shift()?.(this.#newLane());
+  }
+
+  /** Throws when it was the shell that spoke, since the program is not there any more. It is looked for again the next time. */
+  #checkStill(file: string, path: string): void {
+    if (isExecutable(path)) return;
+    this.#paths.delete(file);
+    throw unavailable(`${path} is not there any more, or may not be executed`);
   }
 
   /** As execvp finds it. A path, since a shell may know a builtin of the name. Throws when there is none. */
