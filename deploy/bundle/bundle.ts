@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type OutputChunk, rolldown } from "rolldown";
 import { GROUPS } from "./groups.ts";
@@ -19,8 +19,8 @@ export interface Bundle {
 }
 
 /**
- * Bundles the program of the repository `root` into `<root>/dist`, in place of what is there: `program/*.mjs`, `built` (an empty
- * file, as old as the sources that were read), and `THIRD-PARTY-NOTICES`.
+ * Bundles the program of the repository `root` into `<root>/dist`, in place of what is there: `program/*.mjs`, `built` (the
+ * number of the folder src, as old as the sources that were read), and `THIRD-PARTY-NOTICES`.
  */
 export async function bundle(root: string): Promise<Bundle> {
   const startedMs = Date.now() - TICK_MS;
@@ -30,7 +30,7 @@ export async function bundle(root: string): Promise<Bundle> {
     const chunks = await build(root, join(work, "dist", "program"));
     const notices = await noticesOf(root, chunks);
     await writeFile(join(work, "dist", "THIRD-PARTY-NOTICES"), notices.text);
-    await writeFile(join(work, "dist", "built"), "");
+    await writeFile(join(work, "dist", "built"), `${(await stat(join(root, "src"))).ino}\n`);
     await utimes(join(work, "dist", "built"), startedMs / 1000, startedMs / 1000);
     await putInPlace(work, join(root, "dist"));
     return { chunks, packages: notices.packages };

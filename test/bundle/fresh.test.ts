@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -34,7 +34,7 @@ beforeEach(async () => {
   await put("src/cli/main.ts", 'process.stdout.write("sources" satisfies string);');
   await put("providers/index.ts", "export {};");
   await put("dist/program/main.mjs", 'process.stdout.write("bundle");');
-  await put("dist/built", "");
+  await put("dist/built", `${(await stat(join(root, "src"))).ino}\n`);
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
@@ -48,6 +48,12 @@ test("the sources are run after a change, also by a copy that keeps an older tim
   expect(await started()).toBe("sources");
   for (const path of ["src", "src/cli", "src/cli/main.ts", "providers", "providers/index.ts", "package.json"])
     await setTime(path, 0);
+  expect(await started()).toBe("sources");
+});
+
+test("the sources are run where somebody has put the bundle of another checkout, however new it is", async () => {
+  await put("dist/built", `${(await stat(join(root, "providers"))).ino}\n`);
+  await setTime("dist/built", Date.now() + MINUTE_MS);
   expect(await started()).toBe("sources");
 });
 
