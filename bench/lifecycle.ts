@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import type { Adaptor } from "./adaptors.ts";
 import { CHECK } from "./data-plane.ts";
 import { BenchPod, type PodNetworks } from "./pods.ts";
-import { type Memory, sleep } from "./processes.ts";
+import { CALM_MS, type Memory, sleep } from "./processes.ts";
 import type { RoomApi } from "./room-api.ts";
 import { interleave, median } from "./stats.ts";
 
@@ -93,8 +93,10 @@ export interface Round {
   readonly allOneByOneMs: number;
   readonly atOnceMs: readonly number[];
   readonly allAtOnceMs: number;
-  /** With all pods of the burst there. */
+  /** With all pods of the burst there, right after it. */
   readonly memory: Memory;
+  /** The same some seconds later. */
+  readonly memoryAtRest: Memory;
   /** Pods of another adaptor that did not start; of ours one ends the bench. */
   readonly failures: number;
 }
@@ -130,6 +132,8 @@ export async function measureBursts(
     const atOnceMs = await Promise.all(atOnce.map(ready));
     const allAtOnceMs = performance.now() - startedMs;
     const memory = adaptor.memory();
+    await sleep(CALM_MS);
+    const memoryAtRest = adaptor.memory();
     options.onFull(adaptor);
     await Promise.all(atOnce.map(stop));
     return {
@@ -138,6 +142,7 @@ export async function measureBursts(
       atOnceMs: atOnceMs.filter((ms) => !Number.isNaN(ms)),
       allAtOnceMs,
       memory,
+      memoryAtRest,
       failures,
     };
   };

@@ -17,6 +17,9 @@ import { dial } from "../test/shim/played-shim.ts";
 const START_TIMEOUT_MS = 30_000;
 const POLL_MS = 1;
 
+/** Time for what an idle process does once, before it is said to be at rest: ours collects its garbage within 10 s. */
+export const CALM_MS = 11_000;
+
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A process of the bench, its output in a file. */

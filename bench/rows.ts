@@ -122,20 +122,22 @@ export function startUpRows(measured: ReadonlyMap<StartUp, readonly number[]>): 
 /** Rows of memory, of adaptors that have gone through the sections named. */
 export function memoryRows(
   before: ByAdaptor<Memory>,
-  full: ByAdaptor<Memory>,
+  full: ByAdaptor<Pick<Round, "memory" | "memoryAtRest">>,
   traffic: string,
 ): readonly Row[] {
-  const row = (what: string, memory: ByAdaptor<Memory>, pick: (one: Memory) => number): Row => ({
+  const row = <T>(what: string, of: ByAdaptor<T>, pick: (one: T) => number): Row => ({
     what,
     unit: "MB",
-    values: Object.fromEntries([...memory].map(([name, one]) => [name, pick(one)])),
+    values: Object.fromEntries([...of].map(([name, one]) => [name, pick(one)])),
   });
+  const target: Target = { of: "ours", atMost: 110 };
   return [
     row("PSS of all processes, 0 pods", before, ({ pssMb }) => pssMb),
     {
-      ...row(`PSS of all processes, 20 pods, ${traffic}`, full, ({ pssMb }) => pssMb),
-      target: { of: "ours", atMost: 110 },
+      ...row(`PSS of all processes, 20 pods, at rest ${traffic}`, full, (of) => of.memoryAtRest.pssMb),
+      target,
     },
-    row(`RSS of all processes, 20 pods, ${traffic}`, full, ({ rssMb }) => rssMb),
+    row(`PSS of all processes, 20 pods, right ${traffic}`, full, (of) => of.memory.pssMb),
+    row(`RSS of all processes, 20 pods, right ${traffic}`, full, (of) => of.memory.rssMb),
   ];
 }

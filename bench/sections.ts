@@ -105,13 +105,13 @@ async function lifecycle(site: Site): Promise<Outcome> {
   };
   const rounds = await measureBursts(adaptors, networks, { rounds: bursts, onFull });
   site.traffic.push("bursts");
-  const last = [...rounds].flatMap(([name, all]) =>
-    all.slice(-1).map(({ memory }) => [name, memory] as const),
+  const last = new Map(
+    [...rounds].flatMap(([name, all]) => all.slice(-1).map((round) => [name, round] as const)),
   );
   return {
     rows: [
       ...lifecycleRows({ create, start, rounds }),
-      ...memoryRows(emptyMemory, new Map(last), `after ${site.traffic.join(" and ")}`),
+      ...memoryRows(emptyMemory, last, `after ${site.traffic.join(" and ")}`),
     ],
     detail: {
       createMs: Object.fromEntries(create),

@@ -1,5 +1,5 @@
 import type { Adaptor } from "../adaptors.ts";
-import { type Cpu, cpuSince, type Memory, sleep, totalCpu } from "../processes.ts";
+import { CALM_MS, type Cpu, cpuSince, type Memory, sleep, totalCpu } from "../processes.ts";
 import type { Step } from "../settings.ts";
 import { CHECK_INTERVAL_MS, HeldPod } from "./held-pod.ts";
 import type { ManyNetworks } from "./networks.ts";
@@ -27,9 +27,6 @@ export interface StepFigures {
 
 /** Time for what has just happened to come to its end. */
 const SETTLE_MS = 500;
-
-/** Time for what an idle process does once, before it is said to be at rest: ours collects its garbage within 10 s. */
-const CALM_MS = 11_000;
 
 /** Brings the pods up, leaves them alone for `restMs`, stops them. The adaptor has none before. */
 export async function measureStep(
