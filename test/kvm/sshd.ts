@@ -71,18 +71,38 @@ export class TestSshd {
     const parent = this.#process;
     if (parent === undefined || parent.exitCode !== null) return;
     const exited = once(parent, "exit");
-    for (const pid of sessionsOf(parent.pid ?? 0)) process.kill(pid, "SIGKILL");
+    for (const pid of sessionsOf(parent.pid ?? 0)) kill(pid);
     parent.kill("SIGKILL");
     await exited;
   }
 }
 
-/** Processes of sshd below one. */
+/** Processes of sshd below one. One may end while we look: its files are then not there, or not readable. */
 function sessionsOf(parent: number): readonly number[] {
-  const text = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim();
-  const children = text === "" ? [] : text.split(" ").map(Number);
-  return children.flatMap((pid) => {
-    const name = readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-    return name.startsWith("sshd") ? [...sessionsOf(pid), pid] : [];
+  const children = readProc(`${parent}/task/${parent}/children`)
+    .split(" ")
+    .filter((pid) => pid !== "");
+  return children.flatMap((text) => {
+    const pid = Number(text);
+    return readProc(`${pid}/comm`).startsWith("sshd") ? [...sessionsOf(pid), pid] : [];
   });
+}
+
+function readProc(path: string): string {
+  try {
+    return readFileSync(join("/proc", path), "utf8").trim();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH"))
+      return "";
+    throw error;
+  }
+}
+
+/** Ends a process, if it has not ended by itself. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
