@@ -62,8 +62,8 @@ const WHOLE: Effort = {
     steps: [
       { pods: 1, inFlight: 1, rounds: 4, rests: 0 },
       { pods: 20, inFlight: 20, rounds: 2, rests: 2 },
-      { pods: 100, inFlight: 20, rounds: 1, rests: 1 },
-      { pods: 500, inFlight: 20, rounds: 1, rests: 1 },
+      { pods: 100, inFlight: 20, rounds: 2, rests: 2 },
+      { pods: 500, inFlight: 20, rounds: 2, rests: 2 },
     ],
     bursts: [
       { pods: 20, inFlight: 20, rounds: 4, rests: 0 },

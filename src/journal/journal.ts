@@ -55,7 +55,7 @@ export class Journal {
 
   /**
    * Resolves when all that was written so far is on the disk itself, and what was to be wiped is not. To be awaited before anything
-   * outside this process is touched; term.ts has that done for all of it.
+   * outside this process is touched, which src/adaptor/durable-first.ts does for all of it.
    */
   durable(): Promise<void> {
     return this.#store.durable();
